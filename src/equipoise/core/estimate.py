@@ -12,7 +12,7 @@ from equipoise.core.record import Record
 class Verdict(StrEnum):
     """What a question concludes; `severity` orders them from harmless to worst."""
 
-    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    PASS = "pass"
     SKIPPED = "skipped"
     UNSURE = "unsure"
     WARN = "warn"
@@ -94,14 +94,14 @@ def judge(estimate: Estimate, line: Line) -> Verdict:
 
 
 def n_to_settle(estimate: Estimate, line: Line) -> int | None:
-    """Return about how many samples would move an `unsure` interval clear of the nearest line.
+    """Return about how many samples would move an `unsure` interval clear of the warning line.
 
-    Intervals shrink with the square root of n, so the half-width must fall below the distance to the line.
-    `None` when the value lies on a line, where no number of samples settles it.
+    Only an interval that straddles the warning line is unsure, whichever side is worse. Intervals shrink with the
+    square root of n and lose their skew, so half their width must fall below the value's distance to the line. `None`
+    when the value lies on the line, where no number of samples settles it, or when the interval has an open end.
     """
-    half_width = max(estimate.high - estimate.value, estimate.value - estimate.low)
-    lines = (line.warn,) if line.worse == "above" and estimate.value < line.warn else (line.warn, line.fail)
-    distance = min(abs(estimate.value - one) for one in lines)
+    half_width = (estimate.high - estimate.low) / 2
+    distance = abs(estimate.value - line.warn)
     if distance == 0 or not math.isfinite(half_width):
         return None
     return max(estimate.n + 1, math.ceil(estimate.n * (half_width / distance) ** 2))

@@ -13,7 +13,7 @@ Width = Annotated[int, Field(ge=1)]
 
 
 class FamilyOptions(Record):
-    """What every family has. `dropout` is a unit's probability of being dropped; `standardise` false leaves raw units."""
+    """What every family has. `dropout`: a unit's chance of being dropped; `standardise` false leaves raw units."""
 
     activation: Activation = "relu"
     normalisation: Normalisation = "none"

@@ -46,7 +46,7 @@ def read_plan(path: Path) -> Plan:
     """Return the plan in a TOML file; relative paths in it are taken from the file's folder.
 
     Raises:
-        ValueError: Not TOML, an unknown key or a wrong type; the message names file, key, what came and what was expected.
+        ValueError: Not TOML, an unknown key or a wrong type; the message names file, key and what was expected.
         FileNotFoundError: There is no such file.
     """
     try:
@@ -59,12 +59,17 @@ def read_plan(path: Path) -> Plan:
 
 def write_plan(plan: Plan, path: Path) -> None:
     """Write a plan as TOML that `read_plan` reads back equal; options at their defaults are left out."""
+    write_text(path, plan_text(plan))
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as the TOML that `write_plan` writes."""
     values = plan.model_dump(mode="json", exclude_none=True)
     shortened = plan.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     for section in ("data", "network"):
         tag = "source" if section == "data" else "family"
         shortened[section] = {tag: values[section][tag], **shortened.get(section, {})}
-    write_text(path, _toml(shortened))
+    return _toml(shortened)
 
 
 def _with_paths(plan: Plan, folder: Path) -> Plan:

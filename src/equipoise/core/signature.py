@@ -45,12 +45,14 @@ class Column(Record):
     """One column of a table, and how its raw cells become numbers.
 
     Numeric cells become themselves, dates become days since 1970-01-01 (UTC), categories become their index in
-    `categories` (an unseen or missing one becomes NaN).
+    `categories` (an unseen or missing one becomes NaN). `format` says how dates given as text are written (`ISO8601`
+    or a strptime format).
     """
 
     name: str
     kind: Literal["numeric", "category", "date"]
     categories: tuple[str, ...] = ()
+    format: str = "ISO8601"
 
 
 class TableInput(Record):
