@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from equipoise.core.record import Record
+from equipoise.core.record import Number, Record
 
 
 class Verdict(StrEnum):
@@ -38,9 +38,9 @@ class Estimate(Record):
         method: How the interval was found, such as `Wilson` or `bootstrap`.
     """
 
-    value: float
-    low: float
-    high: float
+    value: Number
+    low: Number
+    high: Number
     n: int
     unit: str = "1"
     level: float = 0.95

@@ -4,17 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from equipoise.core.record import Record
+from equipoise.core.record import Number, Record
 
 
 class Series(Record):
     """One curve: `x` and `y` of equal length, with an optional band `low`..`high` of the same length."""
 
     name: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
+    x: tuple[Number, ...]
+    y: tuple[Number, ...]
+    low: tuple[Number, ...] = ()
+    high: tuple[Number, ...] = ()
     style: Literal["line", "points", "dashed"] = "line"
 
 
@@ -29,7 +29,7 @@ class Curves(Record):
     log_x: bool = False
     log_y: bool = False
     diagonal: bool = False
-    lines: dict[str, float] = Field(default_factory=dict)
+    lines: dict[str, Number] = Field(default_factory=dict)
 
 
 class Bars(Record):
@@ -39,9 +39,9 @@ class Bars(Record):
     title: str
     value_label: str
     labels: tuple[str, ...]
-    values: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
+    values: tuple[Number, ...]
+    low: tuple[Number, ...] = ()
+    high: tuple[Number, ...] = ()
 
 
 class Matrix(Record):
@@ -53,7 +53,7 @@ class Matrix(Record):
     column_label: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    values: tuple[tuple[float, ...], ...]
+    values: tuple[tuple[Number, ...], ...]
 
 
 class Table(Record):
@@ -81,10 +81,10 @@ class Tile(Record):
     caption: str
     picture: str = ""
     overlay: str = ""
-    wave: tuple[float, ...] = ()
+    wave: tuple[Number, ...] = ()
     cells: dict[str, str] = Field(default_factory=dict)
     text: str = ""
-    weights: tuple[float, ...] = ()
+    weights: tuple[Number, ...] = ()
 
 
 class Gallery(Record):

@@ -1,14 +1,25 @@
 """The frozen record that every object crossing a seam is made of, and how records are read and written."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from equipoise.core.atomic import write_text
 from equipoise.core.complaint import complaints
+
+NOT_FINITE = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+"""JSON has no such numbers, so files hold these words in their place."""
+
+Number = Annotated[
+    float,
+    BeforeValidator(lambda value: NOT_FINITE.get(value, value) if isinstance(value, str) else value),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": list(NOT_FINITE)}]}),
+]
+"""A float that may be infinite or not a number, also after a trip through a file."""
 
 
 class Record(BaseModel):
@@ -50,13 +61,13 @@ class Record(BaseModel):
         return cls.read(values, origin=str(path))
 
     def plain(self) -> dict[str, Any]:
-        """Return the record as nested plain values, ready for JSON."""
-        values: dict[str, Any] = self.model_dump(mode="json")
+        """Return the record as nested plain values, ready for JSON: infinities and NaN become words."""
+        values: dict[str, Any] = _finite(self.model_dump(mode="json"))
         return values
 
     def save(self, path: Path) -> None:
         """Write the record as indented JSON, atomically: the old file stays whole if the writing fails."""
-        write_text(path, json.dumps(self.plain(), indent=2, ensure_ascii=False, allow_nan=True) + "\n")
+        write_text(path, json.dumps(self.plain(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def replace(self, **changes: object) -> Self:
         """Return a copy with some fields changed, checked as strictly as a new record.
@@ -72,3 +83,13 @@ class Record(BaseModel):
                 inner = inner[key]
             inner[last] = value.plain() if isinstance(value, Record) else value
         return type(self).read(values, origin=type(self).__name__)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value

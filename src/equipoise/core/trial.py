@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from equipoise.core.estimate import Estimate
-from equipoise.core.record import Record
+from equipoise.core.record import Number, Record
 
 
 class Trial(Record):
@@ -24,7 +24,7 @@ class Trial(Record):
     treatment: str
     metric: str
     seeds: tuple[int, ...]
-    differences: tuple[float, ...]
+    differences: tuple[Number, ...]
     effect: Estimate
     p_value: float
     guards: dict[str, Estimate] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from equipoise.core.record import Record
+from equipoise.core.record import Number, Record
 
 
 class Vital(Record):
@@ -24,9 +24,9 @@ class Vital(Record):
     unit: str
     part: str
     steps: tuple[int, ...]
-    values: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    values: tuple[Number, ...]
+    low: tuple[Number, ...]
+    high: tuple[Number, ...]
 
     @model_validator(mode="after")
     def _same_length(self) -> Self:

@@ -1,0 +1,1 @@
+"""The page, the terminal summary, JUnit and comparisons, from records alone."""
