@@ -1,0 +1,1 @@
+"""Network families, pre-processing modules, adoption of foreign networks, layer tables."""

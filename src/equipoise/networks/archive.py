@@ -1,0 +1,204 @@
+"""A network in one safetensors file whose header holds everything needed to build it again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from equipoise.core.atomic import write_with
+from equipoise.core.network_plan import ForeignNetwork, NetworkPlan
+from equipoise.core.preprocessing import Preprocessing
+from equipoise.core.signature import Signature
+from equipoise.networks.adopt import assemble, strip
+from equipoise.networks.build import build
+from equipoise.networks.factory import call_factory
+from equipoise.networks.foreign import ForeignBody
+from equipoise.networks.foreign_files import file_digest, open_foreign
+from equipoise.networks.keras_models import from_keras_json, is_keras
+from equipoise.networks.keras_torch import rebuild_torch
+from equipoise.networks.network import Network
+from equipoise.networks.origin import Origin
+from equipoise.networks.tensors import load_tensors, unique_tensors
+
+FORMAT = "1"
+"""Version of the header's layout."""
+
+_PLAN: TypeAdapter[NetworkPlan] = TypeAdapter(NetworkPlan)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of a saved network says.
+
+    Attributes:
+        plan: The network's plan.
+        signature: What goes in and comes out.
+        preprocessing: Numbers fitted on the training part.
+        origin: How a foreign network was fitted in; None for a family.
+        aliases: For tensors known by several names: each further name, and the one it is stored under.
+        notes: `Network.notes`.
+        extra: What the writer added.
+    """
+
+    plan: NetworkPlan
+    signature: Signature
+    preprocessing: Preprocessing
+    origin: Origin | None
+    aliases: Mapping[str, str]
+    notes: tuple[str, ...]
+    extra: Mapping[str, str]
+
+
+def save_network(
+    network: Network,
+    plan: NetworkPlan,
+    preprocessing: Preprocessing,
+    path: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+) -> None:
+    """Write a network atomically as one `.safetensors` file.
+
+    Tensors with several names are stored once. A network handed over as a module in Python is saved with its weights;
+    to load it, its module must be handed over again.
+
+    Args:
+        network: What to save.
+        plan: The plan it was built by.
+        preprocessing: The numbers it was built with.
+        path: The file.
+        extra: Added to the header, such as the run that made it.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; what stood at `path` is untouched.
+    """
+    tensors, aliases = unique_tensors(network)
+    origin = network.body.origin if isinstance(network.body, ForeignBody) else None
+    header = {
+        "equipoise": FORMAT,
+        "plan": plan.model_dump_json(),
+        "signature": network.signature.model_dump_json(),
+        "preprocessing": preprocessing.model_dump_json(),
+        "origin": origin.model_dump_json() if origin else "",
+        "aliases": json.dumps(aliases),
+        "notes": json.dumps(network.notes),
+        "extra": json.dumps(dict(extra or {})),
+    }
+    write_with(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def read_header(path: Path) -> Header:
+    """Return what the header of a saved network says, without reading its tensors.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, was not written by `save_network`, or by a newer version.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"got the network file {path}, which does not exist; expected a file. Check the path.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            raw = file.metadata() or {}
+    except SafetensorError as problem:
+        raise ValueError(
+            f"{path}: got a damaged or wrong file ({problem}); expected a network saved as safetensors. "
+            "Copy it anew from where it was made, or fit again."
+        ) from problem
+    if raw.get("equipoise") != FORMAT:
+        raise ValueError(
+            f"{path}: got safetensors with the format {raw.get('equipoise', 'of another program')!r}; expected "
+            f"{FORMAT!r}. Update Equipoise, or name the factory that builds the network of these weights."
+        )
+    try:
+        return Header(
+            plan=_PLAN.validate_json(raw["plan"]),
+            signature=Signature.model_validate_json(raw["signature"]),
+            preprocessing=Preprocessing.model_validate_json(raw["preprocessing"]),
+            origin=Origin.model_validate_json(raw["origin"]) if raw["origin"] else None,
+            aliases=json.loads(raw["aliases"]),
+            notes=tuple(json.loads(raw["notes"])),
+            extra=json.loads(raw["extra"]),
+        )
+    except (KeyError, ValidationError, json.JSONDecodeError) as problem:
+        raise ValueError(
+            f"{path}: got a header that cannot be read ({type(problem).__name__}: {str(problem).splitlines()[0]}); "
+            "expected the one `save_network` writes. Restore the file from the run that made it."
+        ) from problem
+
+
+def load_network(path: Path, *, trust: bool = False, module: nn.Module | None = None) -> Network:
+    """Return a saved network, in evaluation mode.
+
+    Args:
+        path: What `save_network` wrote.
+        trust: Whether code that the file names may be run: the factory of a foreign network, a `.pt2` file.
+        module: For a foreign network: the module that takes the weights, instead of the factory; it is changed.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged or of another program, its tensors do not fit, or it names code to run and
+            `trust` is False.
+    """
+    header = read_header(path)
+    if header.origin is None:
+        network = build(header.plan, header.signature, header.preprocessing, seed=0)
+    else:
+        body = _foreign_module(header.origin, path, trust=trust, module=module)
+        if header.origin.stripped:
+            body = strip(body, header.signature.task) or body
+        network = assemble(body, header.origin, header.signature, header.preprocessing, notes=header.notes)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    load_tensors(network, tensors, str(path))
+    return network.eval()
+
+
+def foreign_plan_of(network: Network) -> ForeignNetwork:
+    """Return the plan that stands for an adopted network.
+
+    Raises:
+        ValueError: The network is of a family.
+    """
+    if not isinstance(network.body, ForeignBody):
+        raise ValueError(
+            f"got a network whose body is {type(network.body).__name__}; expected an adopted one. "
+            "Use the plan it was built by."
+        )
+    origin = network.body.origin
+    return ForeignNetwork(
+        path=origin.path,
+        factory=origin.factory,
+        output=origin.output,
+        standardise=origin.standardise,
+        digest=origin.digest,
+    )
+
+
+def _foreign_module(origin: Origin, path: Path, *, trust: bool, module: nn.Module | None) -> nn.Module:
+    if module is None and origin.kind == "keras" and origin.keras:
+        return rebuild_torch(from_keras_json(origin.keras), converted=origin.converted)
+    if module is None and origin.kind == "factory":
+        if not trust:
+            raise ValueError(
+                f"{path}: got a network that only its factory {origin.factory!r} can build; expected leave to run that "
+                "code. Pass --trust (trust=True), or hand the module over: load_network(path, module=...)."
+            )
+        module = call_factory(origin.factory)
+    if module is None and origin.kind == "pt2":
+        source = Path(origin.path)
+        if source.is_file() and file_digest(source) != origin.digest:
+            raise ValueError(
+                f"{source}: got another file than the one {path} was saved from; expected the same SHA-256. Restore it."
+            )
+        return open_foreign(source, "", trust=trust)[0]
+    if module is None:
+        raise ValueError(
+            f"{path}: got a network that was handed over in Python; expected its module again, since the file holds "
+            "only its weights. Call load_network(path, module=...) with a module of the same class."
+        )
+    return rebuild_torch(module, converted=origin.converted) if is_keras(module) else module
