@@ -12,8 +12,8 @@ from equipoise.core.record import Number, Record
 class Verdict(StrEnum):
     """What a question concludes; `severity` orders them from harmless to worst."""
 
-    PASS = "pass"
     SKIPPED = "skipped"
+    PASS = "pass"
     UNSURE = "unsure"
     WARN = "warn"
     ERROR = "error"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
     @property
     def severity(self) -> int:
-        """Position in the order pass, skipped, unsure, warn, error, fail."""
+        """Position in the order skipped, pass, unsure, warn, error, fail."""
         return list(Verdict).index(self)
 
 
