@@ -353,7 +353,7 @@ def test_damaged_weights_are_refused(tmp_path, factory, name, words):
 @pytest.mark.parametrize(
     ("reference", "words"),
     [
-        ("mlp_factory", "expected 'module:function'"),
+        ("mlp_factory", "expected module:function"),
         ("no_such_module:build", "there is no module 'no_such_module'"),
         ("mlp_factory:nothing", "has no function 'nothing'"),
         ("mlp_factory:number", "has no function 'number'"),

@@ -47,12 +47,12 @@ class Recipe(Record):
         label_smoothing: Share of the target spread over all classes.
         class_weights: `balanced` weights each class by n / (classes * n_class).
         max_grad_norm: Global gradient norm above which gradients are scaled down.
-        patience: Epochs without a better validation score before stopping; without it, all epochs are run.
+        patience: Epochs without a smaller validation loss before stopping; without it, all epochs are run.
         min_delta: Smallest improvement of the validation loss that counts.
         target_loss: Training loss at which to stop.
         max_seconds: Wall-clock budget of the training.
         weight_averaging: `exponential` (decay `averaging_decay`) or `tail` (mean over the last quarter of the epochs).
-        keep: Which network is returned: `best` on validation, or `last`.
+        keep: Which network is returned: `best` by validation score (ties: by validation loss), or `last`.
         augmentation: Applied to training batches only.
         precision: `float32`, or `bfloat16` autocast.
         checkpoint_activations: Recompute activations in the backward pass to save memory.

@@ -22,7 +22,7 @@ class StopReason(StrEnum):
 
 _HELP = {
     StopReason.FINISHED: "Every planned epoch was run. If the validation score was still rising, plan more epochs.",
-    StopReason.NO_IMPROVEMENT: "The validation score stopped improving for as many epochs as `recipe.patience` "
+    StopReason.NO_IMPROVEMENT: "The validation loss stopped improving for as many epochs as `recipe.patience` "
     "allows; the best network seen was kept.",
     StopReason.TARGET_REACHED: "The training loss reached `recipe.target_loss`; going on would change little.",
     StopReason.TIME_BUDGET: "The time budget `recipe.max_seconds` ran out; the best network seen was kept. "

@@ -1,0 +1,1 @@
+"""Intervals, scores, exact paired tests and multiplicity: what a number is worth. No torch."""
