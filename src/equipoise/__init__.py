@@ -1,1 +1,45 @@
-"""Equipoise: train a network, ask whether it can be trusted, and answer with a number and an interval."""
+"""Equipoise: train a network, ask whether it can be trusted, and answer with a number and an interval.
+
+Five functions do it all from Python::
+
+    plan = equipoise.plan("digits")          # whatever `equipoise run` takes
+    fit = equipoise.fit(plan, seed=0)        # a trained network with its history
+    fit.predict(raw)                         # raw input in, an answer in your units out
+    report = equipoise.examine(fit)          # findings, each with numbers and intervals
+    run = equipoise.load("runs/...")         # an earlier run
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from equipoise.core.plan import Plan as Plan
+    from equipoise.core.recipe import Recipe as Recipe
+    from equipoise.examine.examine import examine as examine
+    from equipoise.fit.fit import fit as fit
+    from equipoise.run.job import run as run
+    from equipoise.run.loaded import load as load
+    from equipoise.run.what import plan as plan
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Plan": "equipoise.core.plan",
+    "Recipe": "equipoise.core.recipe",
+    "plan": "equipoise.run.what",
+    "load": "equipoise.run.loaded",
+}
+"""Public names that are loaded on first use, so that `import equipoise` is instant."""
+
+_CALLABLE_ROOMS = ("fit", "examine", "run")
+
+__all__ = ["Plan", "Recipe", "examine", "fit", "load", "plan", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, importing its module on first use."""
+    if name in _CALLABLE_ROOMS:
+        return importlib.import_module(f"equipoise.{name}")
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'equipoise' got no attribute {name!r}; expected one of {', '.join(__all__)}")

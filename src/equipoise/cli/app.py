@@ -1,0 +1,165 @@
+"""The command line: one verb a command; parse, call, print. Nothing heavy is imported before a verb runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from equipoise.cli.seconds import seconds
+
+app = typer.Typer(
+    name="equipoise",
+    help="Train a network, ask whether it can be trusted, and answer with a number and an interval.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Gate = Literal["unsure", "warn", "error", "fail"]
+Format = Literal["onnx", "pt2", "safetensors"]
+
+What = Annotated[
+    str,
+    typer.Argument(
+        help="A bundled plan, a plan.toml, a table (.csv, .parquet), an .npz, a folder of images, sounds or texts "
+        "(one sub-folder a class), or module:function."
+    ),
+]
+Target = Annotated[str | None, typer.Option(help="Column or array to predict, for bare data.")]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        help="Use this network: a .keras, .h5 or .pt2 file, weights.safetensors@module:function, or module:function.",
+    ),
+]
+Seed = Annotated[int | None, typer.Option(min=0, help="Draws initialisation, order and split; without it, the plan's.")]
+Trust = Annotated[bool, typer.Option("--trust", help="Allow files that may run code when they are read.")]
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(help=str(What.__metadata__[0].help))] = "",
+    out: Annotated[Path | None, typer.Option(help="The run folder; without it, runs/<date>-<name>.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    target: Target = None,
+    network: NetworkOption = None,
+    select: Annotated[str, typer.Option(help="Questions or themes to ask only, separated by commas.")] = "",
+    ignore: Annotated[str, typer.Option(help="Questions or themes to leave out, separated by commas.")] = "",
+    budget: Annotated[str, typer.Option(help="Time for the examination, such as 60s or 2m.")] = "45s",
+    gate: Annotated[Gate | None, typer.Option(help="Exit with 1 when a verdict is this bad or worse.")] = None,
+    seed: Seed = None,
+    no_fit: Annotated[bool, typer.Option("--no-fit", help="Examine the network as it comes; train nothing.")] = False,
+    trust: Trust = False,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that brings further questions.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the path of the report.")] = False,
+) -> None:
+    """Train a network, examine it, and write a folder with the report."""
+    if bool(what) == (resume is not None):
+        raise typer.BadParameter(
+            f"got {'both WHAT and' if what else 'neither WHAT nor'} --resume; expected one of them. "
+            "Try: equipoise run digits"
+        )
+    from equipoise.cli.running import carry_out
+
+    code = carry_out(
+        what,
+        out=out,
+        resume=resume,
+        target=target,
+        network=network,
+        select=_names(select),
+        ignore=_names(ignore),
+        budget_s=seconds(budget),
+        gate=gate,
+        seed=seed,
+        train=not no_fit,
+        trust=trust,
+        plugins=tuple(plugin or ()),
+        quiet=quiet,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def show(
+    what: What, target: Target = None, network: NetworkOption = None, seed: Seed = None, trust: Trust = False
+) -> None:
+    """Print the layer table of a network: shapes, parameters, operations, memory."""
+    from equipoise.cli.showing import show_network
+
+    print(show_network(what, target=target, network=network, seed=seed, trust=trust))
+
+
+@app.command()
+def questions(
+    question: Annotated[str | None, typer.Argument(help="Explain this one: why, how, what a verdict means.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that brings further questions.")] = None,
+) -> None:
+    """List the questions, or explain one."""
+    from equipoise.cli.explaining import explain, list_questions
+
+    plugins = tuple(plugin or ())
+    print(list_questions(plugins) if question is None else explain(question, plugins))
+
+
+@app.command()
+def plans() -> None:
+    """List the bundled plans."""
+    from equipoise.cli.planning import list_plans
+
+    print(list_plans())
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write the page and the JUnit file of a run again, from its report.json."""
+    from equipoise.cli.reporting import render_again
+
+    print(render_again(directory))
+
+
+@app.command()
+def compare(
+    left: Annotated[Path, typer.Argument(help="A run folder.")],
+    right: Annotated[Path, typer.Argument(help="Another run folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what differs between two runs: recipe, findings, and metrics with intervals."""
+    from equipoise.cli.reporting import compare_runs
+
+    print(compare_runs(left, right, as_json=json))
+
+
+@app.command()
+def export(
+    directory: Annotated[Path, typer.Argument(help="A run folder.")],
+    to: Annotated[Format, typer.Option(help="The format.")],
+    out: Annotated[Path | None, typer.Option(help="The file; without it, network.<ending> in the run folder.")] = None,
+    trust: Trust = False,
+) -> None:
+    """Export a run's network, open it again in its own runtime, and compare on the test part."""
+    from equipoise.cli.exporting import export_run
+
+    text, passed = export_run(directory, to, out, trust=trust)
+    print(text)
+    raise typer.Exit(0 if passed else 1)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends with its message and exit code 2."""
+    try:
+        app()
+    except (ValueError, OSError, ModuleNotFoundError) as problem:
+        print(f"equipoise: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

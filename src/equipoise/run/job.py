@@ -1,0 +1,206 @@
+"""The whole job: plan, train, examine, write the folder."""
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from equipoise.core.atomic import write_text
+from equipoise.core.plan import Plan, read_plan, write_plan
+from equipoise.core.progress import Listener, silent
+from equipoise.core.report import Report
+from equipoise.core.stop import StopReason
+from equipoise.data.load import load
+from equipoise.data.samples import Splits
+from equipoise.examine.examination import examine_subject
+from equipoise.examine.question import Question
+from equipoise.examine.record import report_of
+from equipoise.examine.subject import Subject
+from equipoise.fit.fit import fit
+from equipoise.fit.fitted import Fit
+from equipoise.networks.archive import save_network
+from equipoise.report.html import render
+from equipoise.report.junit import junit
+from equipoise.run.folder import RunFolder, RunState, new_folder, open_folder
+from equipoise.run.what import resolve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run is to be done; see the command line's help for each.
+
+    Attributes:
+        train: Whether to train; else the network is examined as it came.
+        trust: Whether files that may run code when read are allowed.
+        select, ignore: Ids or themes of questions to ask only, or to leave out.
+        budget_s: Seconds for the examination.
+        plugins: Questions beyond the installed ones.
+    """
+
+    train: bool = True
+    trust: bool = False
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    budget_s: float = 45.0
+    plugins: tuple[Question, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """A finished run: where it lies, what it found, and the network."""
+
+    folder: Path
+    report: Report
+    fit: Fit
+
+
+def run(
+    what: Any,
+    *,
+    out: Path | None = None,
+    target: str | None = None,
+    network: str | None = None,
+    seed: int | None = None,
+    options: Options | None = None,
+    on_progress: Listener = silent,
+) -> Outcome:
+    """Plan, train, examine and write a new run folder.
+
+    Args:
+        what: Whatever `resolve` takes.
+        out: The run folder; without it, `runs/<date>-<name>`.
+        target: Column or array to predict, for bare data.
+        network: A network to use instead of the plan's.
+        seed: Replaces the plan's seed.
+        options: How it is to be done.
+        on_progress: Told how far the work is.
+
+    Raises:
+        ValueError: The data, the plan or the network cannot be used; the message says what to do.
+        OSError: The folder cannot be written.
+    """
+    options = options or Options()
+    resolved = resolve(what, target=target, network=network, seed=seed, on_progress=on_progress)
+    folder = new_folder(resolved.plan.name, out)
+    plan = resolved.plan
+    state = RunState(
+        command=_command(what, target, network, seed, options),
+        what=str(what) if isinstance(what, (str, Path)) else plan.name,
+        seed=plan.seed,
+        train=options.train,
+        trust=options.trust,
+        select=options.select,
+        ignore=options.ignore,
+        budget_s=options.budget_s,
+    )
+    write_plan(plan, folder.plan)
+    state.save(folder.state)
+    return _carry_out(plan, folder, state, options, resolved.splits, resume=False, on_progress=on_progress)
+
+
+def resume(path: Path, *, options: Options | None = None, on_progress: Listener = silent) -> Outcome:
+    """Go on with a run that was cut off, and end with the same network as an undisturbed one.
+
+    Args:
+        path: The run folder.
+        options: Only `plugins` is taken from it; the rest is read from the run folder.
+        on_progress: Told how far the work is.
+
+    Raises:
+        FileNotFoundError: There is no run in that folder.
+    """
+    folder = open_folder(path)
+    state = RunState.load(folder.state)
+    kept = Options(
+        train=state.train,
+        trust=state.trust,
+        select=state.select,
+        ignore=state.ignore,
+        budget_s=state.budget_s,
+        plugins=options.plugins if options else (),
+    )
+    plan = read_plan(folder.plan)
+    return _carry_out(plan, folder, state, kept, None, resume=True, on_progress=on_progress)
+
+
+def _carry_out(
+    plan: Plan,
+    folder: RunFolder,
+    state: RunState,
+    options: Options,
+    splits: Splits | None,
+    *,
+    resume: bool,
+    on_progress: Listener,
+) -> Outcome:
+    if splits is None:
+        splits = load(plan.data, plan.seed, workspace=folder.path / "data", on_progress=on_progress)
+    fitted = fit(
+        plan,
+        plan.seed,
+        splits=splits,
+        folder=folder.path,
+        resume=resume,
+        train=options.train,
+        trust=options.trust,
+        on_progress=on_progress,
+    )
+    _keep_network(fitted, folder)
+    report = _examined(fitted, folder, state, options, on_progress)
+    interrupted = fitted.stopped is StopReason.INTERRUPTED
+    state.replace(status="interrupted" if interrupted else "finished").save(folder.state)
+    if not interrupted:
+        shutil.rmtree(folder.path / "checkpoint", ignore_errors=True)
+    return Outcome(folder.path, report, fitted)
+
+
+def _keep_network(fitted: Fit, folder: RunFolder) -> None:
+    extra = {"run": folder.path.name, "seed": str(fitted.seed), "stopped": fitted.stopped.value}
+    save_network(fitted.network, fitted.plan.network, fitted.splits.preprocessing, folder.network, extra=extra)
+
+
+def _examined(fitted: Fit, folder: RunFolder, state: RunState, options: Options, on_progress: Listener) -> Report:
+    subject = Subject(network=fitted.network, splits=fitted.splits, fit=fitted)
+    findings, not_examined = examine_subject(
+        subject,
+        select=options.select,
+        ignore=options.ignore,
+        budget_s=options.budget_s,
+        claims=fitted.plan.claims,
+        seed=fitted.seed,
+        command=f"equipoise run {shlex.quote(str(folder.plan))}",
+        on_progress=on_progress,
+        plugins=options.plugins,
+    )
+    command = f"equipoise run {shlex.quote(str(folder.plan))}" if _repeatable(fitted.plan) else state.command
+    report = report_of(subject, findings, not_examined, name=fitted.plan.name, command=command, plugins=options.plugins)
+    write_report(report, folder)
+    return report
+
+
+def write_report(report: Report, folder: RunFolder) -> None:
+    """Write `report.json`, `report.html` and `junit.xml`, each atomically."""
+    report.save(folder.json)
+    write_text(folder.html, render(report))
+    write_text(folder.junit, junit(report))
+
+
+def _repeatable(plan: Plan) -> bool:
+    return plan.data.source != "given"
+
+
+def _command(what: Any, target: str | None, network: str | None, seed: int | None, options: Options) -> str:
+    words = ["equipoise", "run", str(what) if isinstance(what, (str, Path)) else "(data from Python)"]
+    named = {"--target": target, "--network": network, "--seed": seed}
+    for flag, value in named.items():
+        words += [flag, str(value)] if value is not None else []
+    words += _many("--select", options.select) + _many("--ignore", options.ignore)
+    words += ["--no-fit"] if not options.train else []
+    words += ["--trust"] if options.trust else []
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _many(flag: str, values: Sequence[str]) -> list[str]:
+    return [flag, ",".join(values)] if values else []
