@@ -24,7 +24,7 @@ def build() -> nn.Module:
 
 
 if __name__ == "__main__":
-    plan = equipoise.plan("wine", network=f"{__spec__.name if __spec__ else '03_own_network'}:build")
+    plan = equipoise.plan("wine", network="03_own_network:build")
     fit = equipoise.fit(plan.replace(network__standardise=True, recipe__epochs=30))
     report = equipoise.examine(fit, select=["accuracy", "overfitting", "calibration"])
     for finding in report.findings:

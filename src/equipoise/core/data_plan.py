@@ -141,6 +141,7 @@ class GivenData(DataSource):
     """Data handed over in Python; a plan with it can be re-run only from Python, with the same data."""
 
     source: Literal["given"] = "given"
+    targets: tuple[str, ...] = ()
     digest: str = ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from equipoise.core.complaint import nearest
 
-_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_REFERENCE = re.compile(r"\w+(\.\w+)*:[^\W\d]\w*")
 
 
 def is_factory(text: str) -> bool:

@@ -105,8 +105,9 @@ def _from_data(found: Any, target: str | None, seed: int, workspace: Path | None
         data: DataPlan = _with_target(found, target)
         splits = load(data, seed, workspace=workspace, on_progress=on_progress)
     else:
-        splits = splits_from(found, seed=seed, targets=(target,) if target else ())
-        data = GivenData(digest=splits.digest, task=splits.signature.task.kind)
+        data = GivenData(targets=(target,) if target else ())
+        splits = splits_from(found, seed=seed, split=data.split, targets=data.targets)
+        data = data.replace(digest=splits.digest, task=splits.signature.task.kind)
     return Resolved(choose_plan(splits, data, seed), splits)
 
 
