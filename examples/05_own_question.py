@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import equipoise
-from equipoise.testing import check_question, best_classifier
+from equipoise.testing import best_classifier, check_question
 
 path = Path(__file__).parents[1] / "plugins" / "example" / "equipoise_logit_scale.py"
 spec = importlib.util.spec_from_file_location("equipoise_logit_scale", path)

@@ -25,14 +25,14 @@ class Screen:
         """Show one message."""
         now = time.monotonic()
         if progress.phase != self._phase:
-            self._phase, self._started, self._shown = progress.phase, now, now
+            self._phase, self._shown = progress.phase, now
         if progress.finished:
             self._clear()
             took = f"{now - self._started:.1f} s"
             width = min(shutil.get_terminal_size((110, 24)).columns, 120)
             text = f"  {progress.phase:<9} {progress.note}"
             print(f"{text:<{width - 10}} {took:>8}", file=self._out, flush=True)
-            self._phase = ""
+            self._phase, self._started = "", now
         else:
             self._show(progress, now)
 

@@ -78,7 +78,7 @@ def _recipe(splits: Splits) -> tuple[Recipe, list[str]]:
     ]
     recipe = Recipe(
         optimizer="adamw",
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         weight_decay=1e-2,
         schedule="plateau",
         plateau_patience=max(2, patience // 3),
