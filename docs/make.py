@@ -25,13 +25,19 @@ def plan_reference() -> str:
 
 
 def _paragraphs(text: str) -> str:
-    return "\n".join(
-        f"- {line.strip()}" if ":" in line[:40] and line.startswith("    ") else line for line in text.splitlines()
-    )
+    """Return a docstring as Markdown: each attribute a list item, its continuation lines on the same line."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("        ") and lines:
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(f"- {line.strip()}" if line.startswith("    ") else line)
+    return "\n".join(line for line in lines if line != "Attributes:")
 
 
 def _row(key: str, value: dict[str, Any]) -> str:
-    default = "" if "default" not in value else f"`{value['default']!r}`".replace("|", "\\|")
+    shown = "default" in value and not isinstance(value["default"], dict)
+    default = f"`{value['default']!r}`".replace("|", "\\|") if shown else ""
     return f"| `{key}` | {_type(value)} | {default} |"
 
 

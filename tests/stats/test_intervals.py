@@ -181,7 +181,7 @@ def test_n_to_settle_settles_and_no_far_smaller_n_does(worse: str, share: float,
         share, line = 1 - share, Line(warn=0.9, fail=0.75, worse="below")
     measured = intervals.proportion(round(share * n), n)
     if judge(measured, line) is not Verdict.UNSURE:
-        pytest.skip("settled already")
+        return  # Settled already: there is nothing to ask for.
     asked = n_to_settle(measured, line)
     assert asked is not None
 

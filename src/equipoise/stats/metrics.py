@@ -7,6 +7,7 @@ import numpy as np
 from equipoise.core.estimate import Estimate
 from equipoise.core.signature import Task
 from equipoise.stats.intervals import bootstrap, mean, proportion
+from equipoise.stats.one_thread import one_thread
 
 IGNORED = -100
 """Target of a padded step in sequence labelling."""
@@ -280,7 +281,8 @@ def _silhouettes(points: np.ndarray, answer: np.ndarray, limit: int = 2000) -> n
     found = len(np.unique(labels))
     if not 2 <= found < len(labels):
         return np.zeros(len(labels))
-    samples: np.ndarray = silhouette_samples(space[:limit], labels)
+    with one_thread():
+        samples: np.ndarray = silhouette_samples(space[:limit], labels)
     return samples
 
 
@@ -297,7 +299,8 @@ def _same_kind_votes(real: np.ndarray, made: np.ndarray, limit: int = 1000) -> n
     size = min(len(a), len(b))
     pool = np.concatenate([a[:size], b[:size]])
     kinds = np.repeat([True, False], size)
-    neighbour = np.asarray(NearestNeighbors(n_neighbors=2).fit(pool).kneighbors(pool, return_distance=False))
+    with one_thread():
+        neighbour = np.asarray(NearestNeighbors(n_neighbors=2).fit(pool).kneighbors(pool, return_distance=False))
     nearest = np.where(neighbour[:, 0] == np.arange(2 * size), neighbour[:, 1], neighbour[:, 0])
     votes: np.ndarray = kinds[nearest] == kinds
     return votes

@@ -1,0 +1,5 @@
+"""Questions, and the frame that asks them."""
+
+from equipoise.core.room import make_callable
+
+make_callable(__name__, "equipoise.examine.examine")

@@ -1,0 +1,1 @@
+"""Questions about the data that the network learned from."""

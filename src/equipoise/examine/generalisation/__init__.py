@@ -1,0 +1,1 @@
+"""Questions about how well the network does on samples it has not seen."""

@@ -1,0 +1,1 @@
+"""Questions about how the network learned and what its units do."""
