@@ -1,0 +1,190 @@
+"""From a plan to a trained network."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from equipoise.core.data_plan import GivenData
+from equipoise.core.plan import Plan
+from equipoise.core.progress import Listener, Progress, silent
+from equipoise.core.stop import StopReason
+from equipoise.data.given import splits_from
+from equipoise.data.load import load
+from equipoise.data.samples import Splits
+from equipoise.fit.checkpoint import Checkpoint, Checkpoints
+from equipoise.fit.execution import choose_execution, executing, lay_out, lay_out_kernels
+from equipoise.fit.finish import finish
+from equipoise.fit.fitted import Execution, Fit
+from equipoise.fit.keeper import Keeper
+from equipoise.fit.loop import train_network
+from equipoise.fit.optimizers import build_stepper
+from equipoise.fit.prepare import check_plan, prepare_job, prepare_state
+from equipoise.fit.recompute import recomputing
+from equipoise.fit.resume import check_same, described, recorded_execution
+from equipoise.fit.state import State, put
+from equipoise.networks.build import build
+from equipoise.networks.network import Network
+
+GOES_ON = (None, StopReason.TIME_BUDGET)
+"""What a checkpoint says of a training that resuming goes on with; any other is over."""
+
+
+def fit(
+    plan: Plan,
+    seed: int | None = None,
+    *,
+    data: Any = None,
+    splits: Splits | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    train: bool = True,
+    trust: bool = False,
+    on_progress: Listener = silent,
+) -> Fit:
+    """Return the network that a plan describes, trained.
+
+    The same plan, seed and recorded execution give the same bits, whether or not the training was interrupted and
+    resumed. The global random state is left as it was.
+
+    Args:
+        plan: Data, network, recipe and the steps after it.
+        seed: Draws split, initialisation, order and everything random; without it, the plan's.
+        data: For a plan that was made from data in Python: the same data again (a `DataFrame`, (inputs, targets), ...).
+        splits: The data, divided already; without it, loaded as the plan says.
+        folder: Where checkpoints (`checkpoint/`) and `history.parquet` are written while training; None writes nothing.
+        resume: Go on from the last checkpoint in `folder`; where there is none yet, begin.
+        train: False returns the network as it stands.
+        trust: Whether a foreign network's file may be unpickled.
+        on_progress: Hears how far it is, at most ten times a second.
+
+    Raises:
+        ValueError: Recipe, task, data and network do not belong together; the folder cannot be written, holds another
+            training, or holds one although `resume` is false. All of this before the first step.
+    """
+    seed = plan.seed if seed is None else seed
+    checkpoints = _checkpoints(folder, resume=resume) if train else None
+    if splits is None:
+        source = plan.data
+        given = isinstance(source, GivenData)
+        splits = _given(source, data, plan.seed, seed) if given else load(source, seed, on_progress=on_progress)
+    network = build(plan.network, splits.signature, splits.preprocessing, seed, trust=trust)
+    on_progress(Progress("network", 1, 1, _described(plan, network), finished=True))
+    saved = _saved(checkpoints, plan, seed, splits, on_progress) if checkpoints is not None and resume else None
+    execution = _execution(plan, network, splits, saved)
+    if not train:
+        return Fit(network.eval(), plan, seed, splits, StopReason.NOT_TRAINED, execution, (), 0, 0, 0, 0.0)
+    check_plan(plan, network)
+    with executing(execution):
+        state, execution = _trained(plan, seed, splits, network, execution, checkpoints, saved, on_progress)
+    return Fit(
+        network=network,
+        plan=plan,
+        seed=seed,
+        splits=splits,
+        stopped=state.stopped or StopReason.FINISHED,
+        execution=execution,
+        vitals=state.recorder.history.vitals(),
+        epochs=state.epoch,
+        steps=state.recorder.step,
+        best_epoch=state.kept.epoch,
+        seconds=state.seconds,
+    )
+
+
+def _given(source: GivenData, data: Any, plan_seed: int, seed: int) -> Splits:
+    """Return data handed over in Python, divided as the plan says; the digest is that of the plan's own seed."""
+    if data is None:
+        raise ValueError(
+            "got a plan for data that were handed over in Python, and no data; expected the same data again. Pass "
+            "them: fit(plan, data=data)."
+        )
+
+    def divided(chosen: int) -> Splits:
+        return splits_from(
+            data, task=source.task, split=source.split, seed=chosen, targets=source.targets, clusters=source.clusters
+        )
+
+    splits = divided(plan_seed)
+    if source.digest and splits.digest != source.digest:
+        raise ValueError(
+            f"got other data (digest {splits.digest[:12]}) than the plan was made from; expected digest "
+            f"{source.digest[:12]}. Pass the same data, or make a plan for these: equipoise.plan(data)."
+        )
+    return splits if seed == plan_seed else divided(seed)
+
+
+def _described(plan: Plan, network: Network) -> str:
+    count = sum(parameter.numel() for parameter in network.parameters())
+    return f"{plan.network.family}, {count:,} parameters"
+
+
+def _execution(plan: Plan, network: Network, splits: Splits, saved: Checkpoint | None) -> Execution:
+    if saved is not None:
+        return recorded_execution(saved)
+    size = min(plan.recipe.batch_size, len(splits.train))
+    return choose_execution(plan.recipe, network, splits.train.batch(torch.arange(size))[0])
+
+
+def _trained(
+    plan: Plan,
+    seed: int,
+    splits: Splits,
+    network: Network,
+    execution: Execution,
+    checkpoints: Checkpoints | None,
+    saved: Checkpoint | None,
+    on_progress: Listener,
+) -> tuple[State, Execution]:
+    """Train, finish and bring the kept network to the CPU, in place; return the end state and how it was executed."""
+    lay_out(network, execution)
+    stepper = build_stepper(plan.recipe, network, torch.device(execution.device))
+    execution = execution.replace(fused=stepper.fused)
+    keeper = None
+    if checkpoints is not None:
+        about = described(plan, seed, splits, execution)
+        keeper = Keeper(checkpoints, checkpoints.folder.parent / "history.parquet", about, on_progress)
+    job = prepare_job(plan, seed, splits, network, stepper, execution, keeper, on_progress)
+    state = prepare_state(plan.recipe, network, stepper, job)
+    if saved is not None:
+        state.restore(saved)
+    elif keeper is not None:
+        keeper.write(state)
+    if state.stopped in GOES_ON:
+        state.resume_budget()
+        again = recomputing(network.body) if plan.recipe.checkpoint_activations else contextlib.nullcontext()
+        with again:
+            train_network(job, state)
+    put(network, state.kept.tensors)
+    finish(plan.finish, network, job.feed.part, job.validation.part, seed)
+    job.feed.part.close()
+    job.validation.part.close()
+    lay_out_kernels(network.to("cpu"), torch.contiguous_format).eval()
+    return state, execution
+
+
+def _checkpoints(folder: Path | None, *, resume: bool) -> Checkpoints | None:
+    if folder is None:
+        if resume:
+            raise ValueError(
+                "resume: got no folder; expected the one in which the training began. Pass it as `folder`."
+            )
+        return None
+    checkpoints = Checkpoints(folder / "checkpoint")
+    if checkpoints.exist() and not resume:
+        raise ValueError(
+            f"folder: got {folder}, which holds the checkpoint of a training; expected a new folder. Choose another "
+            "one, or go on with that training: resume=True (`equipoise run --resume DIR`)."
+        )
+    return checkpoints
+
+
+def _saved(checkpoints: Checkpoints, plan: Plan, seed: int, splits: Splits, on_progress: Listener) -> Checkpoint | None:
+    """Return the newest whole checkpoint of this very training, or None where there is none yet."""
+    saved, notes = checkpoints.read()
+    for note in notes:
+        on_progress(Progress("checkpoint", 0, 0, note, finished=True))
+    if saved is not None:
+        check_same(saved, plan, seed, splits)
+    return saved

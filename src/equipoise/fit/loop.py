@@ -1,0 +1,149 @@
+"""The training loop."""
+
+import math
+import time
+
+from torch import nn
+
+from equipoise.core.stop import StopReason
+from equipoise.fit.announcer import EVERY_S
+from equipoise.fit.job import Job
+from equipoise.fit.penalties import add_penalties
+from equipoise.fit.schedules import multiplier
+from equipoise.fit.seeds import derive
+from equipoise.fit.state import State, seed_everything
+from equipoise.fit.stopping import Kept, copies
+
+
+def train_network(job: Job, state: State) -> StopReason:
+    """Train until there is a reason to stop, and return it; `state` is carried along.
+
+    A round: seed everything from (seed, round), take its steps, look up. Nothing else decides what is drawn, so a
+    training that is resumed at any step goes on as if it had never stopped.
+    """
+    reason = StopReason.FINISHED if state.epoch >= job.recipe.epochs else None
+    state.start_clock()
+    job.announcer.begin(state)
+    try:
+        while reason is None:
+            reason = _steps(job, state) or _look(job, state)
+        _last_checkpoint(job, state, reason)
+        if state.batch > 0 and reason is StopReason.TIME_BUDGET:  # in the middle of a round
+            _judge(job, state)
+        job.announcer.end(state, reason)
+    except KeyboardInterrupt:
+        state.stopped = reason = StopReason.INTERRUPTED
+        if state.kept.epoch == 0:  # before the first look: take it now
+            _judge(job, state)
+        state.tick()
+        job.announcer.end(state, reason)
+    return reason
+
+
+def _steps(job: Job, state: State) -> StopReason | None:
+    """Take the steps of a round that are still to be taken."""
+    epochs = min(job.round_epochs, job.recipe.epochs - state.epoch)
+    if state.batch == 0:
+        state.recorder.restart()
+        seed_everything(derive(job.seed, "round", state.round), state.draws, derive(job.seed, "draws", state.round))
+    state.network.train()
+    state.stepper.train()
+    due = time.perf_counter() + EVERY_S
+    for batch in job.feed.batches(state.round, epochs, state.batch, state.draws):
+        loss, _ = job.objective(batch.features, batch.targets, state.draws)
+        if batch.share != 1:
+            loss = loss * batch.share
+        loss.backward()
+        state.recorder.add(loss)
+        state.batch += 1
+        if not batch.completes:
+            continue
+        _step(job, state)
+        if time.perf_counter() >= due:
+            due = time.perf_counter() + EVERY_S
+            if reason := _glance(job, state):
+                return reason
+    return None
+
+
+def _step(job: Job, state: State) -> None:
+    """Take one optimiser step with the gradients that are there."""
+    recipe, stepper, recorder = job.recipe, state.stepper, state.recorder
+    if recipe.l1 or recipe.l2:
+        add_penalties(job.weights, recipe.l1, recipe.l2)
+    sampled = recorder.step % job.sample_every == 0
+    factor = multiplier(recipe, recorder.step, job.total_steps, job.feed.steps_per_epoch, state.plateau)
+    rate = recipe.learning_rate * factor
+    if recipe.max_grad_norm is not None:
+        norm = nn.utils.clip_grad_norm_(stepper.parameters, recipe.max_grad_norm)
+        if sampled:
+            recorder.sample(norm, rate)
+    elif sampled:
+        gradients = [parameter.grad for parameter in stepper.parameters if parameter.grad is not None]
+        recorder.sample(nn.utils.get_total_norm(gradients), rate)
+    if rate != stepper.rate:
+        stepper.set_rate(rate)
+    stepper.step()
+    recorder.next_step()
+    if state.average is not None:
+        state.average.update(recorder.step)
+
+
+def _glance(job: Job, state: State) -> StopReason | None:
+    """Look at the clock and the last loss in the middle of a round, a few times a second."""
+    state.tick()
+    loss = state.recorder.latest()
+    job.announcer.say(state, loss)
+    if not math.isfinite(loss):
+        return StopReason.NOT_FINITE
+    if state.is_over_budget(job.recipe.max_seconds):
+        return StopReason.TIME_BUDGET
+    if job.keeper is not None:
+        job.keeper.in_round(state)
+    return None
+
+
+def _look(job: Job, state: State) -> StopReason | None:
+    """Read the losses of a round, judge the network and decide whether to go on."""
+    recipe = job.recipe
+    state.recorder.read()
+    state.epoch += min(job.round_epochs, recipe.epochs - state.epoch)
+    state.round, state.batch = state.round + 1, 0
+    if not math.isfinite(state.recorder.mean()):
+        return StopReason.NOT_FINITE
+    loss, score = _judge(job, state)
+    state.recorder.history.record_epoch(state.recorder.step, loss, score)
+    job.announcer.validated(loss, score)
+    state.patience = state.patience.seen(loss, state.epoch, recipe.min_delta)
+    state.plateau = state.plateau.seen(loss, state.epoch, recipe)
+    state.tick()
+    if not math.isfinite(loss):
+        return StopReason.NOT_FINITE
+    if recipe.target_loss is not None and state.recorder.mean() <= recipe.target_loss:
+        return StopReason.TARGET_REACHED
+    if state.patience.is_over(state.epoch, recipe.patience):
+        return StopReason.NO_IMPROVEMENT
+    if state.epoch >= recipe.epochs:
+        return StopReason.FINISHED
+    if state.is_over_budget(recipe.max_seconds):
+        return StopReason.TIME_BUDGET
+    if job.keeper is not None:
+        job.keeper.end_of_round(state)
+    return None
+
+
+def _judge(job: Job, state: State) -> tuple[float, float]:
+    """Return validation loss and score of what would be kept now, and keep it when it is better."""
+    state.stepper.eval()
+    with state.averaged(job.feed):
+        loss, score = job.validation.judge()
+        if state.kept.is_beaten_by(score, loss) or (job.recipe.keep == "last" and math.isfinite(loss)):
+            state.kept = Kept(copies(state.network), state.epoch + (state.batch > 0), score, loss)
+    return loss, score
+
+
+def _last_checkpoint(job: Job, state: State, reason: StopReason) -> None:
+    state.stopped = reason
+    state.tick()
+    if job.keeper is not None:
+        job.keeper.write(state)

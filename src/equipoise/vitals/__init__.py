@@ -1,0 +1,1 @@
+"""The training history: recorded at bounded cost, written while training."""
