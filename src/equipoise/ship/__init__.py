@@ -1,0 +1,1 @@
+"""Export, with parity checked in the runtime that will serve."""
