@@ -47,7 +47,7 @@ def test_a_function_in_the_current_folder_makes_data(module):
     [
         ("my_eq_data", "got the factory 'my_eq_data'; expected module:function"),
         ("no_such_eq:f", "no module 'no_such_eq' .* expected module:function"),
-        ("my_eq_data:aray", "no function 'aray'; expected one that returns data. Did you mean 'arrays'"),
+        ("my_eq_data:aray", "no function 'aray'; expected one without arguments. Did you mean 'arrays'"),
         ("my_eq_data:number", "got int from .* expected .inputs, targets."),
     ],
 )

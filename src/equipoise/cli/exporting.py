@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from equipoise.networks.archive import read_header
 from equipoise.run.loaded import load
 from equipoise.ship.export import export
 
@@ -20,5 +21,15 @@ def export_run(
     test = run.splits().test
     inputs, _ = test.batch(torch.arange(min(len(test), MOST_SAMPLES)))
     path = out or directory / f"exported{ENDINGS[to]}"
-    parity = export(run.network, to, path, inputs, run=directory.resolve().name)
+    header = read_header(directory / "network.safetensors")
+    parity = export(
+        run.network,
+        to,
+        path,
+        inputs,
+        run=directory.resolve().name,
+        plan=header.plan,
+        preprocessing=header.preprocessing,
+        trust=trust,
+    )
     return parity.sentence(), parity.passed

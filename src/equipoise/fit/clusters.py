@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from equipoise.networks.network import Network
+from equipoise.stats.one_thread import one_thread
 
 
 @torch.no_grad()
@@ -27,7 +28,8 @@ def place_clusters(network: Network, codes: Tensor, seed: int) -> None:
             f"got {len(codes)} training samples for {count} clusters; expected at least as many. Set data.clusters to "
             "fewer or bring more data."
         )
-    found = KMeans(n_clusters=count, n_init=10, random_state=seed % 2**32).fit(codes.double().cpu().numpy())
+    with one_thread():
+        found = KMeans(n_clusters=count, n_init=10, random_state=seed % 2**32).fit(codes.double().cpu().numpy())
     sizes = torch.bincount(torch.as_tensor(found.labels_, dtype=torch.int64), minlength=count)
     centroids = torch.as_tensor(found.cluster_centers_, dtype=codes.dtype)
     place(centroids[sizes.argsort(descending=True, stable=True)].to(codes.device))

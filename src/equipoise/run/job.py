@@ -59,7 +59,7 @@ class Outcome:
 def run(
     what: Any,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     target: str | None = None,
     network: str | None = None,
     seed: int | None = None,
@@ -83,7 +83,7 @@ def run(
     """
     options = options or Options()
     resolved = resolve(what, target=target, network=network, seed=seed, on_progress=on_progress)
-    folder = new_folder(resolved.plan.name, out)
+    folder = new_folder(resolved.plan.name, None if out is None else Path(out))
     plan = resolved.plan
     state = RunState(
         command=_command(what, target, network, seed, options),
@@ -100,7 +100,7 @@ def run(
     return _carry_out(plan, folder, state, options, resolved.splits, resume=False, on_progress=on_progress)
 
 
-def resume(path: Path, *, options: Options | None = None, on_progress: Listener = silent) -> Outcome:
+def resume(path: str | Path, *, options: Options | None = None, on_progress: Listener = silent) -> Outcome:
     """Go on with a run that was cut off, and end with the same network as an undisturbed one.
 
     Args:
@@ -111,7 +111,7 @@ def resume(path: Path, *, options: Options | None = None, on_progress: Listener 
     Raises:
         FileNotFoundError: There is no run in that folder.
     """
-    folder = open_folder(path)
+    folder = open_folder(Path(path))
     state = RunState.load(folder.state)
     kept = Options(
         train=state.train,
