@@ -102,7 +102,6 @@ class Latency:
             _claim(estimates, best, throughput[best], where),
             estimates,
             context.lines,
-            where=(where,),
             figures=(_spread(singles), _curve(throughput)),
             assumptions=(
                 "Times hold for this machine, its load at that moment and this number of threads.",

@@ -228,6 +228,8 @@ def _temperature(subject: Subject, pair: Scored) -> tuple[Estimate, str]:
     best = float(minimize_scalar(loss, bounds=(-3.0, 3.0), args=(chosen,), method="bounded").x)
     before, after = loss(0.0, pair), loss(best, pair)
     words = f" A temperature of {np.exp(best):.2f} would bring the test loss from {before:.3f} to {after:.3f} nats."
+    if after >= before:
+        words = f" No temperature chosen on the validation part improves the test loss of {before:.3f} nats."
     if abs(best) > 2.9:
         words = " No temperature within a factor of 18 makes it honest."
     return exact(float(np.exp(best)), n=len(chosen.answer)), words

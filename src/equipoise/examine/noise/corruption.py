@@ -18,7 +18,7 @@ from equipoise.examine.change import Credits, Yardstick, credits_on, need_skill,
 from equipoise.examine.conclude import conclude
 from equipoise.examine.question import Card, Context, InapplicableError
 from equipoise.examine.subject import Subject
-from equipoise.examine.wording import percent_bracketed
+from equipoise.examine.wording import percent, percent_bracketed
 from equipoise.examine.workload import affordable, drawn, seconds_per_sample
 
 _CARD = Card(
@@ -100,7 +100,7 @@ class Corruption:
             _claim(together, worst[0], kept[worst[0]], against.name),
             {"score_kept": together, "clean_score": score, **{f"kept_under_{name}": kept[name] for name in worst}},
             context.lines,
-            where=[f"{name}: keeps {kept[name].value:.0%}" for name in worst],
+            where=[f"{name}: keeps {percent(kept[name].value, 0)}" for name in worst],
             figures=(
                 *_figures(self.severities, score, found, kept, worst, against.name),
                 self._gallery(subject, inputs, names, context),
