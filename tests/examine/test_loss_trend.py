@@ -92,3 +92,11 @@ def test_without_a_history_it_is_skipped() -> None:
     short = _answer(np.array([1.0, 0.5, 0.4]), np.array([1.0]))
     assert short.verdict is Verdict.PASS
     assert "went from 1 to 0.4" in short.claim
+
+
+def test_a_fast_fall_at_the_start_is_no_spike():
+    steps = np.arange(300)
+    noise = np.random.default_rng(0).normal(0, 0.1, 300)
+    falling = (np.exp(-steps / 2) + 0.01) * np.exp(noise)
+    finding = LossTrend().answer(with_history(best_classifier(), falling), CONTEXT)
+    assert finding.estimates["spikes"].value == 0

@@ -122,15 +122,24 @@ def _fall(values: np.ndarray, start: float) -> Estimate:
 
 
 def _spikes(train: Vital, start: float) -> Estimate:
-    """Return the share of records whose highest loss stands far out from that of their neighbours."""
+    """Return the share of records whose highest loss stands far out from what came before and from what came after.
+
+    Both sides count: the first records of a loss that falls fast lie far above what follows, and are no spikes.
+    """
     high = np.asarray(train.high)
     high = high[np.isfinite(high) & (high > 0)]
-    local = np.array([np.median(high[max(0, k - NEIGHBOURS) : k + NEIGHBOURS + 1]) for k in range(len(high))])
+    local = np.array([_usual(high, k) for k in range(len(high))])
     # Batch losses scatter by factors rather than by amounts, so what is usual is measured in logarithms.
     above = np.log(high / local)
     robust = 1.4826 * float(np.median(np.abs(above - np.median(above))))
     found = (above > 6 * robust) & (high - local > 0.5 * start)
     return exact(float(found.mean()), n=len(high))
+
+
+def _usual(high: np.ndarray, k: int) -> float:
+    """Return the larger median of the neighbours on each side of record k; its own value when a side is missing."""
+    before, after = high[max(0, k - NEIGHBOURS) : k], high[k + 1 : k + 1 + NEIGHBOURS]
+    return float(max(np.median(before), np.median(after)) if len(before) and len(after) else high[k])
 
 
 def _rise(validation: Vital | None, start: float) -> Estimate | None:
