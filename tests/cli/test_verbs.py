@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from equipoise.cli.app import app
+from equipoise.cli.app import app, main
 from equipoise.cli.seconds import seconds
 
 FROZEN = Path(__file__).parent / "frozen_verbs.txt"
@@ -39,3 +40,43 @@ def test_lengths_of_time(text, expected):
 def test_bad_lengths_of_time(text):
     with pytest.raises(ValueError, match="got .* expected a length of time"):
         seconds(text)
+
+
+def refused(arguments: list[str]) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    return " ".join(result.output.split())
+
+
+def test_run_takes_what_or_resume_but_not_both():
+    assert "neither WHAT nor --resume" in refused(["run"])
+    assert "both WHAT and --resume" in refused(["run", "digits", "--resume", "x"])
+
+
+@pytest.mark.parametrize("flag", [["--seed", "1"], ["--out", "x"], ["--target", "y"], ["--no-fit"], ["--network", "n"]])
+def test_resume_refuses_what_the_run_folder_says(flag):
+    assert f"got {flag[0]} with --resume" in refused(["run", "--resume", "x", *flag])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "digts"], "Did you mean 'digits'?"),
+        (["questions", "overfiting"], "Did you mean 'overfitting'?"),
+        (["report", "nowhere"], "holds no report.json"),
+        (["compare", "nowhere", "nowhere"], "holds no report.json"),
+        (["export", "nowhere", "--to", "onnx"], "holds no plan.toml"),
+        (["run", "--resume", "nowhere"], "holds no plan.toml"),
+        (["run", "digits", "--budget", "soon"], "expected a length of time"),
+        (["run", "digits", "--select", "acuracy"], "accuracy"),
+    ],
+)
+def test_a_mistake_ends_with_its_message_and_code_2(arguments, message, monkeypatch, capsys, in_tmp):
+    monkeypatch.setattr("sys.argv", ["equipoise", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("equipoise: ")
+    assert message in said
+    assert list(in_tmp.iterdir()) == []

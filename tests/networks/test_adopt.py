@@ -380,3 +380,13 @@ def test_a_plan_with_standardisation_puts_it_in_front(factory):
     assert network.notes == ("Inputs reach the network standardised.",)
     again = build(ForeignNetwork(factory=factory, standardise=True), SIGNATURE, numbers, 0)
     assert torch.equal(again(inputs), network(inputs))
+
+
+def test_a_network_of_doubles_is_taken_as_floats_and_stays_as_it_was():
+    signature, _ = case("vector", "multiclass")
+    features, classes = signature.inputs.shape[0], len(signature.task.classes)
+    module = torch.nn.Linear(features, classes).double()
+    network = adopt(module, signature)
+    assert network(torch.zeros(3, features)).dtype is torch.float32
+    assert any("torch.float64" in note for note in network.notes)
+    assert module.weight.dtype is torch.float64

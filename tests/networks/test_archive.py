@@ -99,6 +99,14 @@ def saved(tmp_path):
     return path
 
 
+def test_the_same_network_is_the_same_bytes(tmp_path):
+    signature, preprocessing = case("vector", "multiclass")
+    network = build(PLANS["dense"], signature, preprocessing, 0)
+    for k in range(5):
+        save_network(network, PLANS["dense"], preprocessing, tmp_path / f"{k}.safetensors", extra={"a": "1", "b": "2"})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 @pytest.mark.parametrize("length", [0, 4, 100, -10])
 def test_a_truncated_file_is_refused(tmp_path, length):
     path = saved(tmp_path)
@@ -109,16 +117,16 @@ def test_a_truncated_file_is_refused(tmp_path, length):
 
 def rewritten(path, tensors=None, **changes):
     with safe_open(path, framework="pt") as file:
-        header = file.metadata()
+        header = json.loads(file.metadata()["equipoise"])
         kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    save_file(tensors or kept, path, metadata={**header, **changes})
+    save_file(tensors or kept, path, metadata={"equipoise": json.dumps({**header, **changes})})
     return kept
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"equipoise": "99"}, "Update Equipoise"),
+        ({"format": "99"}, "Update Equipoise"),
         ({"plan": "{"}, "got a header that cannot be read"),
         ({"plan": json.dumps({"family": "dense", "depth": 3})}, "got a header that cannot be read"),
         ({"signature": "{}"}, "got a header that cannot be read"),

@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import equipoise
 from equipoise.cli.running import carry_out
 from equipoise.core.report import Report
 from equipoise.core.stop import StopReason
+from equipoise.networks.tensors import save_tensors
 from equipoise.run.job import Options, resume, run
 
 QUICK = Options(select=("accuracy", "class-balance"))
@@ -53,6 +55,7 @@ def test_the_folder_holds_everything(outcome):
 
 def test_the_plan_re_runs_the_same_thing(outcome, tmp_path):
     again = run(outcome.folder / "plan.toml", out=tmp_path / "again", options=QUICK)
+    assert (again.folder / "network.safetensors").read_bytes() == (outcome.folder / "network.safetensors").read_bytes()
     first = load_file(outcome.folder / "network.safetensors")
     second = load_file(again.folder / "network.safetensors")
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -70,9 +73,43 @@ def test_a_loaded_run_answers_as_the_fit_did(outcome):
 
 
 def test_a_run_folder_without_a_network_is_named(outcome, tmp_path):
-    (tmp_path / "plan.toml").write_text((outcome.folder / "plan.toml").read_text())
+    for name in ("plan.toml", "run.json"):
+        (tmp_path / name).write_text((outcome.folder / name).read_text())
     with pytest.raises(FileNotFoundError, match="--resume"):
         equipoise.load(tmp_path)
+
+
+def test_a_name_that_fits_nothing_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match="accuracy"):
+        run(quick_plan(), out=tmp_path / "a", options=Options(select=("acuracy",)))
+    with pytest.raises(ValueError, match="overfitting"):
+        run(quick_plan(claims={"overfiting": {"gap": {"warn": 0.1, "fail": 0.2}}}), out=tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resuming_a_finished_run_changes_nothing(outcome):
+    before = {path: path.stat().st_mtime_ns for path in outcome.folder.iterdir()}
+    assert resume(outcome.folder).report == outcome.report
+    assert {path: path.stat().st_mtime_ns for path in outcome.folder.iterdir()} == before
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(outcome, tmp_path):
+    (tmp_path / "plan.toml").write_text((outcome.folder / "plan.toml").read_text())
+    with pytest.raises(FileNotFoundError, match="expected the folder of an earlier run"):
+        resume(tmp_path)
+
+
+def test_a_full_disk_at_the_end_says_so_and_loses_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("equipoise.networks.archive.save_tensors", lambda *_: save_tensors({}, tmp_path, None))
+    monkeypatch.setattr("equipoise.networks.tensors.save_file", full)
+    with pytest.raises(OSError, match="--resume"):
+        run(quick_plan(), out=tmp_path / "wine", options=QUICK)
+    monkeypatch.undo()
+    assert not (tmp_path / "wine" / "network.safetensors").exists()
+    assert resume(tmp_path / "wine").report.findings
 
 
 def test_ctrl_c_keeps_the_network_and_writes_the_report(tmp_path):
@@ -117,7 +154,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
 
 def carried_out(what, out, gate):
     nothing = {"resume": None, "target": None, "network": None, "ignore": (), "seed": None, "plugins": ()}
-    options = {"select": ("accuracy",), "budget_s": 20.0, "train": False, "trust": False, "quiet": True}
+    options = {"task": None, "select": ("accuracy",), "budget_s": 20.0, "train": False, "trust": False, "quiet": True}
     return carry_out(what, out=out, gate=gate, **nothing, **options)
 
 

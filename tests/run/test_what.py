@@ -38,6 +38,40 @@ def test_a_table_chooses_and_says_why(tmp_path):
     assert read_plan(tmp_path / "plan.toml") == resolved.plan
 
 
+def test_a_table_of_texts_is_read_as_texts(tmp_path):
+    path = tmp_path / "mails.csv"
+    words = [
+        "the",
+        "price",
+        "of",
+        "this",
+        "offer",
+        "is",
+        "far",
+        "too",
+        "good",
+        "to",
+        "be",
+        "true",
+        "for",
+        "once",
+        "again",
+    ]
+    texts = [" ".join(RNG.permutation(words)[:8]) for _ in range(60)]
+    pd.DataFrame({"mail": texts, "label": ["spam", "ham"] * 30}).to_csv(path, index=False)
+    assert resolve(path, target="label").plan.data.source == "text"
+    assert resolve(path).plan.network.family == "recurrent"
+
+
+def test_the_task_may_be_named(tmp_path):
+    path = tmp_path / "counts.csv"
+    pd.DataFrame({"x": RNG.normal(size=80), "stars": [1, 2, 3, 4] * 20}).to_csv(path, index=False)
+    assert resolve(path, target="stars").splits.signature.task.kind == "multiclass"
+    assert resolve(path, target="stars", task="regression").splits.signature.task.kind == "regression"
+    with pytest.raises(ValueError, match="Did you mean 'regression'"):
+        resolve(path, target="stars", task="regresion")
+
+
 def test_a_data_frame_and_a_pair_of_arrays():
     assert resolve(FLOWERS, target="kind").plan.data.source == "given"
     pair = (RNG.normal(size=(80, 5)).astype("float32"), RNG.normal(size=80))

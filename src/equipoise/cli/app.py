@@ -28,6 +28,13 @@ What = Annotated[
     ),
 ]
 Target = Annotated[str | None, typer.Option(help="Column or array to predict, for bare data.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="The task, for bare data: binary, multiclass, multilabel, regression, sequence-labelling, reconstruction "
+        "or clustering; without it, told from the target."
+    ),
+]
 NetworkOption = Annotated[
     str | None,
     typer.Option(
@@ -45,10 +52,13 @@ def run(
     out: Annotated[Path | None, typer.Option(help="The run folder; without it, runs/<date>-<name>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     target: Target = None,
+    task: Task = None,
     network: NetworkOption = None,
     select: Annotated[str, typer.Option(help="Questions or themes to ask only, separated by commas.")] = "",
     ignore: Annotated[str, typer.Option(help="Questions or themes to leave out, separated by commas.")] = "",
-    budget: Annotated[str, typer.Option(help="Time for the examination, such as 60s or 2m.")] = "45s",
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the examination, such as 60s or 2m; without it, 45s.")
+    ] = None,
     gate: Annotated[Gate | None, typer.Option(help="Exit with 1 when a verdict is this bad or worse.")] = None,
     seed: Seed = None,
     no_fit: Annotated[bool, typer.Option("--no-fit", help="Examine the network as it comes; train nothing.")] = False,
@@ -62,6 +72,19 @@ def run(
             f"got {'both WHAT and' if what else 'neither WHAT nor'} --resume; expected one of them. "
             "Try: equipoise run digits"
         )
+    fixed = {
+        "--out": out,
+        "--target": target,
+        "--task": task,
+        "--network": network,
+        "--seed": seed,
+        "--no-fit": no_fit or None,
+    }
+    given = [flag for flag, value in fixed.items() if value is not None]
+    if resume is not None and given:
+        raise typer.BadParameter(
+            f"got {', '.join(given)} with --resume; expected none, since the run folder says it. Leave it out."
+        )
     from equipoise.cli.running import carry_out
 
     code = carry_out(
@@ -69,10 +92,11 @@ def run(
         out=out,
         resume=resume,
         target=target,
+        task=task,
         network=network,
         select=_names(select),
         ignore=_names(ignore),
-        budget_s=seconds(budget),
+        budget_s=None if budget is None else seconds(budget),
         gate=gate,
         seed=seed,
         train=not no_fit,
@@ -85,12 +109,17 @@ def run(
 
 @app.command()
 def show(
-    what: What, target: Target = None, network: NetworkOption = None, seed: Seed = None, trust: Trust = False
+    what: What,
+    target: Target = None,
+    task: Task = None,
+    network: NetworkOption = None,
+    seed: Seed = None,
+    trust: Trust = False,
 ) -> None:
     """Print the layer table of a network: shapes, parameters, operations, memory."""
     from equipoise.cli.showing import show_network
 
-    print(show_network(what, target=target, network=network, seed=seed, trust=trust))
+    print(show_network(what, target=target, task=task, network=network, seed=seed, trust=trust))
 
 
 @app.command()
@@ -159,6 +188,9 @@ def main() -> None:
     except (ValueError, OSError, ModuleNotFoundError) as problem:
         print(f"equipoise: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nequipoise: interrupted; what was written stays. Go on: equipoise run --resume DIR", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

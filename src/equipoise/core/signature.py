@@ -47,12 +47,17 @@ class Column(Record):
     Numeric cells become themselves, dates become days since 1970-01-01 (UTC), categories become their index in
     `categories` (an unseen or missing one becomes NaN). `format` says how dates given as text are written (`ISO8601`
     or a strptime format).
+
+    `offset` is subtracted from numbers and days in float64, before they become float32, whose seven digits would not
+    tell a column's values apart where they are large and lie close together (such as Unix time stamps). It is fitted
+    on the training part, and 0 for ordinary columns.
     """
 
     name: str
     kind: Literal["numeric", "category", "date"]
     categories: tuple[str, ...] = ()
     format: str = "ISO8601"
+    offset: float = 0.0
 
 
 class TableInput(Record):

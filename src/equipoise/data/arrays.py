@@ -181,7 +181,7 @@ def _usual(arrays: dict[str, np.ndarray], names: tuple[str, ...], what: str, pat
                 return key
     raise ValueError(
         f"{path}: got the arrays {', '.join(arrays) or 'none at all'}; expected one called {', '.join(names)} for the "
-        f"{what}. Name it in the plan (`inputs`, `target`) or with --target."
+        f"{what}. Name it in a plan ([data] inputs = ..., target = ...); the target also with --target."
     )
 
 

@@ -33,9 +33,20 @@ DATE_FORMATS = (
 
 DAY_NS = 86_400 * 10**9
 
+EXACT = 2.0**53
+"""From here on float64 does not hold every whole number."""
+
+LARGE = 1000.0
+"""A median of at least so many times the range is subtracted."""
+
+MERGED = 0.1
+"""When float32 merges more than this share of a column's different values, that is mended or told."""
+
 
 def encode_cells(cells: pd.Series, column: Column) -> np.ndarray:
     """Return one column as float32, shape (n,), NaN where a cell is missing, unreadable or an unseen category.
+
+    Numbers and days are less the column's offset.
 
     Raises:
         ValueError: A cell is infinite, or too large for float32.
@@ -44,7 +55,7 @@ def encode_cells(cells: pd.Series, column: Column) -> np.ndarray:
         index = {name: i for i, name in enumerate(column.categories)}
         texts = category_texts(cells)
         return texts.map(index).to_numpy(dtype=np.float32, na_value=np.nan)
-    values = day_numbers(cells, column.format) if column.kind == "date" else number_cells(cells)
+    values = quantities(cells, column)
     beyond = np.abs(values) > np.finfo(np.float32).max
     if beyond.any():
         raise ValueError(
@@ -55,11 +66,55 @@ def encode_cells(cells: pd.Series, column: Column) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def number_cells(cells: pd.Series) -> np.ndarray:
-    """Return cells as float64, shape (n,), NaN where a cell is missing or no number."""
+def quantities(cells: pd.Series, column: Column) -> np.ndarray:
+    """Return numbers, or dates as days, less the column's offset: float64, shape (n,), NaN where missing."""
+    if column.kind == "date":
+        return day_numbers(cells, column.format) - column.offset
+    return number_cells(cells, column.offset)
+
+
+def number_cells(cells: pd.Series, offset: float = 0.0) -> np.ndarray:
+    """Return cells less `offset` as float64, shape (n,), NaN where a cell is missing or no number."""
     if pd.api.types.is_bool_dtype(cells.dtype):
         cells = cells.astype("Float64")
-    return pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    numbers = pd.to_numeric(cells, errors="coerce")
+    values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    whole = pd.api.types.is_integer_dtype(numbers.dtype) and float(offset).is_integer()
+    if offset and whole and np.nanmax(np.abs(values), initial=0.0) >= EXACT:
+        # Whole numbers that float64 cannot tell apart either are subtracted as Python's, which have all digits.
+        present = ~np.isnan(values)
+        values[present] = [float(int(cell) - int(offset)) for cell in numbers[present]]
+        return values
+    return values - offset
+
+
+def fit_offset(cells: pd.Series, column: Column) -> float:
+    """Return what to subtract from training cells so that float32 keeps their differences; 0 for ordinary columns.
+
+    Dates with a time of day get their median in whole days, as float32 holds days since 1970 to some minutes only;
+    whole days fit. Numbers get their median (a whole one for whole numbers) where it is at least 1,000 times the
+    range, or where float32 would merge a tenth of the different values and those less the median would stay apart.
+    """
+    values = quantities(cells, column)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0.0
+    whole = column.kind == "date" or bool((np.mod(values, 1) == 0).all())
+    median = float(np.floor(np.median(values)) if whole else np.median(values))
+    if column.kind == "date":
+        return median if (np.mod(values, 1) != 0).any() else 0.0
+    if abs(median) >= LARGE * float(values.max() - values.min()):
+        return median
+    as_they_are = single_precision_values(values)
+    merged = as_they_are < (1 - MERGED) * len(np.unique(values))
+    return median if merged and single_precision_values(values - median) * (1 - MERGED) > as_they_are else 0.0
+
+
+def single_precision_values(values: np.ndarray) -> int:
+    """Return how many different values are left in float32; those beyond its range count as they are."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    return len(np.unique(np.where(np.isfinite(single), single, values)))
 
 
 def day_numbers(cells: pd.Series, form: str) -> np.ndarray:

@@ -7,13 +7,16 @@ import pandas as pd
 
 from equipoise.core.signature import Column
 from equipoise.data.cells import (
+    MERGED,
     ambiguous_dates,
     category_texts,
     date_format,
-    day_numbers,
     encode_cells,
     examples,
+    fit_offset,
     number_cells,
+    quantities,
+    single_precision_values,
 )
 
 MOSTLY = 0.9
@@ -30,7 +33,8 @@ def fit_columns(train: pd.DataFrame) -> tuple[tuple[Column, ...], tuple[str, ...
 
     Numbers are numeric; booleans, declared categories and words are categories, unless nine in ten cells read as
     numbers or dates. Left out: columns without a value, with one value only, or that identify rows (nearly every cell
-    different words, or whole numbers all different under a name like `id`).
+    different words, or whole numbers all different under a name like `id`, or too far apart for float32). Large values
+    that lie close together get an offset (see `Column`).
 
     Raises:
         ValueError: No column is left.
@@ -111,7 +115,10 @@ def _fit_words(cells: pd.Series, present: pd.Series, name: str) -> tuple[Column 
         if form:
             column, note = _varied(present, Column(name=name, kind="date", format=form))
             if column and ambiguous_dates(present, form):
-                note = f"column {name!r}: dates could be month or day first and are read month first; write ISO dates"
+                ambiguous = (
+                    f"column {name!r}: dates could be month or day first and are read month first; write ISO dates"
+                )
+                note = f"{ambiguous}; {note}" if note else ambiguous
             return column, note
     texts = category_texts(cells).dropna()
     counts = texts.value_counts()
@@ -135,10 +142,23 @@ def _fit_words(cells: pd.Series, present: pd.Series, name: str) -> tuple[Column 
 
 
 def _varied(present: pd.Series, column: Column) -> tuple[Column | None, str]:
-    values = day_numbers(present, column.format) if column.kind == "date" else number_cells(present)
+    """Return the column with its offset, or None for one that is constant, or an identifier that float32 merges."""
+    column = column.replace(offset=fit_offset(present, column))
+    values = quantities(present, column)
     values = values[~np.isnan(values)]
     if len(values) == 0 or (values == values[0]).all():
         return None, f"column {column.name!r} was left out: constant {str(present.iloc[0])[:40]}"
+    different, left = len(np.unique(values)), single_precision_values(values)
+    merged = f"its {different:,} different values are {left:,} in float32"
+    if left < 2:
+        return None, f"column {column.name!r} was left out: {merged}; divide by a larger unit or subtract an offset"
+    if left < (1 - MERGED) * different:
+        if different == len(values) and (np.mod(values, 1) == 0).all():
+            return None, f"column {column.name!r} was left out: it numbers the rows (every whole number differs)"
+        return column, f"column {column.name!r}: {merged}; give the fine differences a column of their own"
+    if column.offset:
+        unit = " days since 1970-01-01" if column.kind == "date" else ""
+        return column, f"column {column.name!r}: held less {column.offset:,.12g}{unit}, as float32 keeps seven digits"
     return column, ""
 
 
@@ -147,4 +167,4 @@ def _identifies(present: pd.Series, name: str) -> bool:
     values = number_cells(present)
     if not IDENTIFIER.search(name) or not np.isfinite(values).all():
         return False
-    return bool((np.mod(values, 1) == 0).all()) and len(np.unique(values)) == len(values)
+    return bool((np.mod(values, 1) == 0).all()) and present.nunique() == len(values)

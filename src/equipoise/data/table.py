@@ -96,7 +96,8 @@ def decode_table(spec: TableInput, raw: Any) -> Tensor:
         spec: The columns, as fitted in training.
         raw: A DataFrame or Series of one row, a dict or a list of dicts (cells by column name), or an array
             (n, columns) with the columns in order. Columns that the network does not use are passed over. An array or
-            tensor of numbers is the raw tensor itself: dates as days since 1970, categories as their index.
+            tensor of numbers is the raw tensor itself: numbers and dates (days since 1970) less their column's
+            offset, categories as their index.
 
     Raises:
         ValueError: A column is absent, or an array has another number of columns.

@@ -13,6 +13,10 @@ MANY_CLASSES = 1000
 """More classes than this are taken for a mistake (an identifier or free text as target)."""
 
 
+COARSE = 1e-3
+"""Steps of float32 at a target's largest value may be this share of its standard deviation."""
+
+
 def named_classes(codes: Sequence[int] | np.ndarray, classes: Sequence[Any], name: str) -> pd.Series:
     """Return class indices as a categorical column whose declared classes are these, in this order; -1 is missing."""
     numbers = [int(code) for code in codes]
@@ -140,7 +144,12 @@ def regression_task(columns: list[pd.Series], names: Sequence[str]) -> Task:
 
 
 def regression_targets(columns: list[pd.Series], names: Sequence[str]) -> np.ndarray:
-    """Return regression targets as float32 (n, targets); refuse cells that are no numbers or beyond float32."""
+    """Return regression targets as float32 (n, targets); refuse cells that are no numbers or beyond float32.
+
+    Raises:
+        ValueError: A cell is no number or too large for float32, or a target's values are so large beside their
+            differences that float32 would merge them.
+    """
     numbers = []
     for column, name in zip(columns, names, strict=True):
         converted = pd.to_numeric(column, errors="coerce")
@@ -158,4 +167,14 @@ def regression_targets(columns: list[pd.Series], names: Sequence[str]) -> np.nda
             f"got targets up to {np.abs(table).max():.3g}; expected at most {np.finfo(np.float32).max:.3g} (float32). "
             "Choose a larger unit or take the logarithm."
         )
+    for values, name in zip(table.T, names, strict=True):
+        # float32 has seven digits: where values are this large, their neighbours there lie so far apart.
+        step, deviation = float(np.spacing(np.float32(np.abs(values).max()))), float(values.std())
+        if step > COARSE * deviation:
+            raise ValueError(
+                f"got targets in {name!r} around {np.median(values):,.12g} that differ by a standard deviation of "
+                f"{deviation:.3g} only, where float32 has steps of {step:.3g}; expected steps of at most {COARSE:g} "
+                f"standard deviations. Subtract an offset from the target (such as {np.median(values):,.12g}) and add "
+                "it to the predictions."
+            )
     return table.astype(np.float32)

@@ -225,6 +225,25 @@ def _from_table(
     return frame[text].tolist(), None if target is None else frame[target], division, tuple(notes)
 
 
+def is_text_table(path: str, target: str | None) -> bool:
+    """Return whether a table's only input is one column of free text, so that it is to be read as texts.
+
+    Free text is taken to have four words a cell or more. A table that cannot be read is no text table; reading it as a
+    table says what is wrong with it.
+    """
+    try:
+        frame = read_table(path)
+    except (ValueError, OSError):
+        return False
+    usual = [column for column in frame.columns if str(column).lower() in (*TARGET_NAMES, "sentiment")]
+    aim = target if target is not None else (usual[0] if usual else None)
+    inputs = [column for column in frame.columns if column != aim]
+    if aim is None or len(inputs) != 1 or not pd.api.types.is_string_dtype(frame[inputs[0]].dropna()):
+        return False
+    cells = frame[inputs[0]].dropna().astype(str)
+    return len(cells) > 0 and float(cells.str.split().str.len().mean()) >= 4
+
+
 def _text_column(path: str, frame: pd.DataFrame) -> str:
     words = [one for one in frame.columns if pd.api.types.is_string_dtype(frame[one].dropna())]
     usual = [one for one in words if one.lower() in TEXT_NAMES]

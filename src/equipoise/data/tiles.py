@@ -2,7 +2,8 @@
 
 import base64
 import io
-from datetime import date, timedelta
+import math
+from datetime import datetime, timedelta
 
 import numpy as np
 import tokenizers
@@ -72,11 +73,28 @@ def cell(column: Column, value: float) -> str:
         inside = 0 <= round(value) < len(column.categories)
         return column.categories[round(value)] if inside else f"no category ({value:g})"
     if column.kind == "date":
-        try:
-            return (date(1970, 1, 1) + timedelta(days=round(value))).isoformat()
-        except OverflowError:
-            return f"{value:g} days after 1970-01-01"
+        return _date(column.offset + value)
+    if column.offset:
+        return _with_offset(column.offset, value)
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _date(days: float) -> str:
+    """Return a day, with hours and minutes where it is not midnight."""
+    try:
+        when = datetime(1970, 1, 1) + timedelta(minutes=round(days * 1440))
+    except OverflowError:
+        return f"{days:g} days after 1970-01-01"
+    return when.date().isoformat() if when.hour == when.minute == 0 else when.isoformat(" ", "minutes")
+
+
+def _with_offset(offset: float, value: float) -> str:
+    """Return offset + value to four digits of the value, exact for whole numbers of any size."""
+    if offset.is_integer() and value.is_integer():
+        return f"{int(offset) + int(value):,}"
+    decimals = min(max(3 - math.floor(math.log10(abs(value))), 0), 9) if value else 4
+    shown = f"{offset + value:,.{decimals}f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def _check_shape(spec: InputSpec, values: Tensor) -> None:

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from equipoise.core.complaint import nearest
 from equipoise.core.finding import Finding
+from equipoise.examine.claims import Claims, check_claims
 from equipoise.examine.data.class_balance import ClassBalance
 from equipoise.examine.data.data_quality import DataQuality
 from equipoise.examine.data.input_scale import InputScale
@@ -114,6 +115,18 @@ def named_by(names: Sequence[str], among: Sequence[Question]) -> frozenset[str]:
             )
         chosen |= {question.card.id for question in among if name in (question.card.id, question.card.theme)}
     return frozenset(chosen)
+
+
+def check_asked(select: Sequence[str], ignore: Sequence[str], claims: Claims, plugins: Sequence[Question] = ()) -> None:
+    """Refuse names and claims that fit no question, before any work is done for them.
+
+    Raises:
+        ValueError: Such a name or claim; the message gives the nearest valid one.
+    """
+    known = questions(plugins)
+    named_by(select, known)
+    named_by(ignore, known)
+    check_claims(claims, known)
 
 
 def load_plugin(path: Path) -> tuple[Question, ...]:

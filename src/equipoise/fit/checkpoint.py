@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from equipoise.core.atomic import write_text, write_with
+from equipoise.networks.tensors import save_tensors
 
 POINTER = "latest.json"
 FORMAT = 1
@@ -117,10 +118,7 @@ class Checkpoints:
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    try:
-        save_file({name: _plain(tensor) for name, tensor in tensors.items()}, path)
-    except SafetensorError as problem:  # a full disk reaches us as this
-        raise OSError(str(problem)) from problem
+    save_tensors({name: _plain(tensor) for name, tensor in tensors.items()}, path)
 
 
 def _plain(tensor: Tensor) -> Tensor:

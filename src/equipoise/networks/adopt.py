@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from equipoise.core.preprocessing import NoNumbers, Preprocessing
@@ -185,7 +186,12 @@ def _said(found: Found, spec: InputSpec) -> list[str]:
 
 def _copy(module: nn.Module, notes: list[str]) -> nn.Module:
     try:
-        return copy.deepcopy(module)
+        copied = copy.deepcopy(module)
     except Exception as problem:
         notes.append(f"The network cannot be copied ({type(problem).__name__}): it is used itself, not a copy.")
         return module
+    others = {str(one.dtype) for one in copied.parameters() if one.is_floating_point() and one.dtype != torch.float32}
+    if others:
+        notes.append(f"The network's {', '.join(sorted(others))} weights are taken as torch.float32, like the inputs.")
+        copied.float()
+    return copied

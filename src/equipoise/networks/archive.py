@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from equipoise.core.atomic import write_with
@@ -23,9 +22,12 @@ from equipoise.networks.keras_models import from_keras_json, is_keras
 from equipoise.networks.keras_torch import rebuild_torch
 from equipoise.networks.network import Network
 from equipoise.networks.origin import Origin
-from equipoise.networks.tensors import load_tensors, unique_tensors
+from equipoise.networks.tensors import load_tensors, save_tensors, unique_tensors
 
 FORMAT = "1"
+
+KEY = "equipoise"
+"""The one metadata key, which holds everything as JSON."""
 """Version of the header's layout."""
 
 _PLAN: TypeAdapter[NetworkPlan] = TypeAdapter(NetworkPlan)
@@ -80,7 +82,7 @@ def save_network(
     tensors, aliases = unique_tensors(network)
     origin = network.body.origin if isinstance(network.body, ForeignBody) else None
     header = {
-        "equipoise": FORMAT,
+        "format": FORMAT,
         "plan": plan.model_dump_json(),
         "signature": network.signature.model_dump_json(),
         "preprocessing": preprocessing.model_dump_json(),
@@ -89,7 +91,9 @@ def save_network(
         "notes": json.dumps(network.notes),
         "extra": json.dumps(dict(extra or {})),
     }
-    write_with(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    # One key, since safetensors writes several in a random order: the same network is the same bytes.
+    metadata = {KEY: json.dumps(header)}
+    write_with(path, lambda temporary: save_tensors(tensors, temporary, metadata))
 
 
 def read_header(path: Path) -> Header:
@@ -109,9 +113,13 @@ def read_header(path: Path) -> Header:
             f"{path}: got a damaged or wrong file ({problem}); expected a network saved as safetensors. "
             "Copy it anew from where it was made, or fit again."
         ) from problem
-    if raw.get("equipoise") != FORMAT:
+    try:
+        raw = json.loads(raw.get(KEY, "{}"))
+    except json.JSONDecodeError:
+        raw = dict[str, str]()
+    if raw.get("format") != FORMAT:
         raise ValueError(
-            f"{path}: got safetensors with the format {raw.get('equipoise', 'of another program')!r}; expected "
+            f"{path}: got safetensors with the format {raw.get('format', 'of another program')!r}; expected "
             f"{FORMAT!r}. Update Equipoise, or name the factory that builds the network of these weights."
         )
     try:

@@ -1,11 +1,29 @@
 """Putting named tensors into a network, with an account of what does not fit."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 _SHOWN = 5
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write named tensors as safetensors; `metadata` should have one key, since several are written in random order.
+
+    Raises:
+        OSError: The disk is full or the file cannot be written.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=metadata)
+    except SafetensorError as problem:  # a full disk reaches us as this
+        raise OSError(
+            f"got {problem} while writing {path.name}; expected room on the disk. Free some space, then go on with: "
+            "equipoise run --resume DIR"
+        ) from problem
 
 
 def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:

@@ -104,9 +104,9 @@ def open_folder(path: Path) -> RunFolder:
         FileNotFoundError: There is no run in that folder.
     """
     folder = RunFolder(path)
-    if not folder.plan.is_file():
+    if not (folder.plan.is_file() and folder.state.is_file()):
         raise FileNotFoundError(
-            f"got {str(path)!r}, which holds no plan.toml; expected the folder of an earlier run. "
+            f"got {str(path)!r}, which holds no plan.toml and run.json; expected the folder of an earlier run. "
             "Name one, such as runs/<date>-digits."
         )
     return folder

@@ -1,5 +1,6 @@
 """The whole job: plan, train, examine, write the folder."""
 
+import dataclasses
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from equipoise.core.report import Report
 from equipoise.core.stop import StopReason
 from equipoise.data.load import load
 from equipoise.data.samples import Splits
+from equipoise.examine.catalogue import check_asked
 from equipoise.examine.examination import examine_subject
 from equipoise.examine.question import Question
 from equipoise.examine.record import report_of
@@ -49,11 +51,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """A finished run: where it lies, what it found, and the network."""
+    """A run: where it lies, what it found, and its fit (None when it had been finished before)."""
 
     folder: Path
     report: Report
-    fit: Fit
+    fit: Fit | None
 
 
 def run(
@@ -61,6 +63,7 @@ def run(
     *,
     out: str | Path | None = None,
     target: str | None = None,
+    task: str | None = None,
     network: str | None = None,
     seed: int | None = None,
     options: Options | None = None,
@@ -72,6 +75,7 @@ def run(
         what: Whatever `resolve` takes.
         out: The run folder; without it, `runs/<date>-<name>`.
         target: Column or array to predict, for bare data.
+        task: The task, for bare data, when it cannot be told from the target.
         network: A network to use instead of the plan's.
         seed: Replaces the plan's seed.
         options: How it is to be done.
@@ -82,11 +86,12 @@ def run(
         OSError: The folder cannot be written.
     """
     options = options or Options()
-    resolved = resolve(what, target=target, network=network, seed=seed, on_progress=on_progress)
+    resolved = resolve(what, target=target, task=task, network=network, seed=seed, on_progress=on_progress)
+    check_asked(options.select, options.ignore, resolved.plan.claims, options.plugins)
     folder = new_folder(resolved.plan.name, None if out is None else Path(out))
     plan = resolved.plan
     state = RunState(
-        command=_command(what, target, network, seed, options),
+        command=_command(what, {"--target": target, "--task": task, "--network": network, "--seed": seed}, options),
         what=str(what) if isinstance(what, (str, Path)) else plan.name,
         seed=plan.seed,
         train=options.train,
@@ -95,17 +100,19 @@ def run(
         ignore=options.ignore,
         budget_s=options.budget_s,
     )
-    write_plan(plan, folder.plan)
     state.save(folder.state)
+    write_plan(plan, folder.plan)
     return _carry_out(plan, folder, state, options, resolved.splits, resume=False, on_progress=on_progress)
 
 
 def resume(path: str | Path, *, options: Options | None = None, on_progress: Listener = silent) -> Outcome:
     """Go on with a run that was cut off, and end with the same network as an undisturbed one.
 
+    A run that is finished already is returned as it is.
+
     Args:
         path: The run folder.
-        options: Only `plugins` is taken from it; the rest is read from the run folder.
+        options: How it is to be examined; without it, as the run folder says. Whether to train is always as it says.
         on_progress: Told how far the work is.
 
     Raises:
@@ -113,16 +120,20 @@ def resume(path: str | Path, *, options: Options | None = None, on_progress: Lis
     """
     folder = open_folder(Path(path))
     state = RunState.load(folder.state)
-    kept = Options(
-        train=state.train,
-        trust=state.trust,
-        select=state.select,
-        ignore=state.ignore,
-        budget_s=state.budget_s,
-        plugins=options.plugins if options else (),
-    )
+    if state.status == "finished":
+        return Outcome(folder.path, Report.load(folder.json), None)
     plan = read_plan(folder.plan)
+    kept = options_of(state) if options is None else options
+    kept = dataclasses.replace(kept, train=state.train, trust=kept.trust or state.trust)
+    check_asked(kept.select, kept.ignore, plan.claims, kept.plugins)
     return _carry_out(plan, folder, state, kept, None, resume=True, on_progress=on_progress)
+
+
+def options_of(state: RunState) -> Options:
+    """Return the options that a run was started with."""
+    return Options(
+        train=state.train, trust=state.trust, select=state.select, ignore=state.ignore, budget_s=state.budget_s
+    )
 
 
 def _carry_out(
@@ -157,7 +168,8 @@ def _carry_out(
 
 
 def _keep_network(fitted: Fit, folder: RunFolder) -> None:
-    extra = {"run": folder.path.name, "seed": str(fitted.seed), "stopped": fitted.stopped.value}
+    # Nothing that differs between two runs of one plan: the same training is the same bytes.
+    extra = {"plan": fitted.plan.name, "seed": str(fitted.seed), "stopped": fitted.stopped.value}
     save_network(fitted.network, fitted.plan.network, fitted.splits.preprocessing, folder.network, extra=extra)
 
 
@@ -191,9 +203,8 @@ def _repeatable(plan: Plan) -> bool:
     return plan.data.source != "given"
 
 
-def _command(what: Any, target: str | None, network: str | None, seed: int | None, options: Options) -> str:
+def _command(what: Any, named: dict[str, object], options: Options) -> str:
     words = ["equipoise", "run", str(what) if isinstance(what, (str, Path)) else "(data from Python)"]
-    named = {"--target": target, "--network": network, "--seed": seed}
     for flag, value in named.items():
         words += [flag, str(value)] if value is not None else []
     words += _many("--select", options.select) + _many("--ignore", options.ignore)

@@ -25,6 +25,7 @@ from equipoise.core.progress import Listener, silent
 from equipoise.data.given import splits_from
 from equipoise.data.load import load
 from equipoise.data.samples import Splits
+from equipoise.data.text import is_text_table
 from equipoise.run.bundled import bundled_plans
 from equipoise.run.choose import choose_plan
 
@@ -46,6 +47,7 @@ def resolve(
     what: Any,
     *,
     target: str | None = None,
+    task: str | None = None,
     network: str | None = None,
     seed: int | None = None,
     workspace: Path | None = None,
@@ -57,6 +59,7 @@ def resolve(
         what: A bundled plan's name, a `plan.toml`, a run folder, a table, a folder of images, sounds or texts, an
             `.npz`, `module:function`; or, from Python, a `Plan`, a `DataFrame`, (inputs, targets) or a `Dataset`.
         target: Column or array to predict, for bare data.
+        task: The task, for bare data, when it cannot be told from the target.
         network: A network to use instead of the plan's: a file, or `module:function`.
         seed: Replaces the plan's seed.
         workspace: Where generated files may be written.
@@ -69,13 +72,15 @@ def resolve(
     found = _named(what) if isinstance(what, (str, Path)) else what
     if isinstance(found, Plan):
         resolved = Resolved(found)
-        if target is not None:
-            raise ValueError(
-                f"got --target {target!r} with the plan {found.name!r}; expected it only with bare data. "
-                "Set the target in the plan's data section."
-            )
+        given = {"--target": target, "--task": task}
+        for flag, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"got {flag} {value!r} with the plan {found.name!r}; expected it only with bare data. "
+                    "Set it in the plan's data section."
+                )
     else:
-        resolved = _from_data(found, target, seed or 0, workspace, on_progress)
+        resolved = _from_data(found, target, task, seed or 0, workspace, on_progress)
     plan = resolved.plan
     if seed is not None:
         plan = plan.replace(seed=seed)
@@ -84,12 +89,20 @@ def resolve(
     return Resolved(plan, resolved.splits)
 
 
-def plan(what: Any, *, target: str | None = None, network: str | None = None, seed: int | None = None) -> Plan:
+def plan(
+    what: Any,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    network: str | None = None,
+    seed: int | None = None,
+) -> Plan:
     """Return the plan for whatever `equipoise run` takes; bare data are read, and the choices explained in `why`.
 
     Args:
         what: A bundled plan's name, a path, `module:function`, or data: a `DataFrame`, (inputs, targets), a `Dataset`.
         target: Column or array to predict, for bare data.
+        task: The task, for bare data, when it cannot be told from the target.
         network: A network to use instead of the plan's: a file, or `module:function`.
         seed: Replaces the plan's seed.
 
@@ -97,17 +110,24 @@ def plan(what: Any, *, target: str | None = None, network: str | None = None, se
         ValueError: Nothing of that name is known, or the data cannot be used.
         FileNotFoundError: A file that was named is not there.
     """
-    return resolve(what, target=target, network=network, seed=seed).plan
+    return resolve(what, target=target, task=task, network=network, seed=seed).plan
 
 
-def _from_data(found: Any, target: str | None, seed: int, workspace: Path | None, on_progress: Listener) -> Resolved:
+def _from_data(
+    found: Any,
+    target: str | None,
+    task: str | None,
+    seed: int,
+    workspace: Path | None,
+    on_progress: Listener,
+) -> Resolved:
     if isinstance(found, _DATA_PLANS):
-        data: DataPlan = _with_target(found, target)
+        data: DataPlan = _with_target(found, target).replace(task=task)
         splits = load(data, seed, workspace=workspace, on_progress=on_progress)
-    else:
-        data = GivenData(targets=(target,) if target else ())
-        splits = splits_from(found, seed=seed, split=data.split, targets=data.targets)
-        data = data.replace(digest=splits.digest, task=splits.signature.task.kind)
+        return Resolved(choose_plan(splits, data, seed), splits)
+    given = GivenData(targets=(target,) if target else ()).replace(task=task)
+    splits = splits_from(found, seed=seed, split=given.split, task=given.task, targets=given.targets)
+    data = given.replace(digest=splits.digest, task=splits.signature.task.kind)
     return Resolved(choose_plan(splits, data, seed), splits)
 
 
@@ -115,6 +135,8 @@ _DATA_PLANS = (ArrayFile, FactoryData, HuggingFaceData, ImageData, SoundData, Ta
 
 
 def _with_target(data: Any, target: str | None) -> Any:
+    if isinstance(data, TableData) and is_text_table(data.path, target):
+        return TextData(path=data.path, target=target)
     if target is None:
         return data
     if isinstance(data, (TableData, FactoryData)):
