@@ -25,7 +25,7 @@ from equipoise.examine.data.class_balance import ClassBalance
 from equipoise.examine.data.data_quality import DataQuality
 from equipoise.examine.data.first_layer import what_reaches
 from equipoise.examine.data.input_scale import InputScale
-from equipoise.examine.data.repeats import chance_of_repeat, fingerprints, near_repeats
+from equipoise.examine.data.repeats import chance_of_repeat, fingerprints, near_repeats, own_repeats
 from equipoise.examine.data.split_leakage import SplitLeakage
 from equipoise.examine.data.target_scale import TargetScale
 from equipoise.examine.subject import Subject
@@ -351,6 +351,52 @@ def test_chance_calls_few_near_repeats(features: int, heavy: bool) -> None:
     assert found.near.mean() < 0.008
     if not heavy and features <= 5:
         assert found.dimension == pytest.approx(features, rel=0.25)
+
+
+def _strata(kind: str, seed: int, n: int = 420) -> np.ndarray:
+    """Return independent rows with filled gaps, categories or whole numbers."""
+    rng = np.random.default_rng(seed)
+    if kind == "whole numbers":
+        return rng.integers(0, 12, (n, 4)).astype(np.float64)
+    cells = rng.standard_normal((n, 4))
+    cells[rng.random((n, 4)) < 0.2] = 0.0
+    return np.hstack([cells, np.eye(4)[rng.integers(0, 4, n)]]) if kind == "categories" else cells
+
+
+@pytest.mark.parametrize("kind", ["filled gaps", "categories", "whole numbers"])
+def test_recurring_values_raise_no_alarm_and_hide_no_near_copies(kind: str) -> None:
+    alarms = []
+    for seed in range(40):
+        rows = _strata(kind, seed)
+        found = near_repeats(rows[320:], rows[:320])
+        alarms.append(found is not None and found.near.any())
+    assert np.mean(alarms) <= 0.05
+    rows = _strata(kind, 99)
+    rows[320:330] = rows[:10] + 1e-3 * np.random.default_rng(0).standard_normal((10, rows.shape[1]))
+    found = near_repeats(rows[320:], rows[:320])
+    assert found is not None
+    assert found.near[:10].sum() >= 8
+    assert found.near[10:].mean() < 0.05
+
+
+@pytest.mark.parametrize("copies", [0, 10])
+def test_a_table_with_gaps_fails_for_copies_only(copies: int) -> None:
+    verdicts = []
+    for seed in range(8):
+        cells = _normal(400, 4, seed=seed)
+        cells[torch.rand(400, 4, generator=torch.Generator().manual_seed(seed)) < 0.2] = float("nan")
+        cells[300 : 300 + copies] = cells[:copies]
+        finding = _answer(SplitLeakage(), _table(cells))
+        verdicts.append(finding.verdict)
+    assert set(verdicts) <= ({Verdict.WARN, Verdict.FAIL} if copies else {Verdict.PASS})
+
+
+def test_repeats_within_a_part_are_accidents_of_coarse_inputs_only() -> None:
+    rng = np.random.default_rng(0)
+    coarse = np.repeat(rng.integers(0, 6, (100, 1)), 4, axis=1)
+    assert own_repeats(coarse, fingerprints(coarse)) == 100
+    fine = np.repeat(rng.standard_normal((50, 4)), 2, axis=0)
+    assert own_repeats(fine, fingerprints(fine)) == 0
 
 
 def test_inputs_with_few_possible_values_may_repeat() -> None:

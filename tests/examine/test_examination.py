@@ -131,3 +131,12 @@ def test_a_weak_warning_among_many_looks_says_so() -> None:
     assert by_id["strong"].assumptions == ()
     alone, _ = examine_subject(SUBJECT, plugins=(weak,))
     assert alone[0].assumptions == ()
+
+
+def test_a_string_is_one_name_and_not_its_letters() -> None:
+    plugins = (Fixed("alpha", "data"), Fixed("alp", "noise", cost=100.0))
+    findings, _ = examine_subject(SUBJECT, plugins=plugins, select="alpha")
+    assert [one.question for one in findings] == ["alpha"]
+    findings, left = examine_subject(SUBJECT, plugins=plugins, ignore="noise")
+    assert [one.question for one in findings] == ["alpha"]
+    assert [one.question for one in left] == ["alp"]

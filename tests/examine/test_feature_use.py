@@ -168,3 +168,19 @@ def test_a_swap_leaves_nobody_in_place():
         order = swap(n, torch.Generator().manual_seed(n))
         assert sorted(order.tolist()) == list(range(n))
         assert (order != torch.arange(n)).all()
+
+
+class _NotANumber(nn.Module):
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.full((len(inputs), self.outputs), torch.nan) + 0 * inputs.sum()
+
+
+@pytest.mark.parametrize(("subject", "outputs"), [(best_classifier(n=200), 3), (best_regressor(n=200), 1)])
+def test_answers_that_are_no_numbers_are_a_reason_and_no_error(subject, outputs):
+    finding = ask(FeatureUse(), with_body(subject, _NotANumber(outputs)))
+    assert finding.verdict is Verdict.SKIPPED
+    assert "answers are not finite for" in finding.claim

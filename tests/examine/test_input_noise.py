@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from equipoise.core.estimate import Verdict
 from equipoise.core.signature import ArrayInput, Column, ImageInput, Signature, SoundInput, TableInput, Task, TextInput
 from equipoise.examine.ask import ask
-from equipoise.examine.change import area_weights, credit, score_of
+from equipoise.examine.change import Yardstick, area_weights, credit, need_skill, score_of, trivial_credits
+from equipoise.examine.noise.corruption import Corruption
 from equipoise.examine.noise.input_noise import InputNoise
+from equipoise.examine.question import InapplicableError
 from equipoise.examine.raw_scale import spread, within_range
 from equipoise.networks.heads import ClassHead
 from equipoise.stats import metrics
-from equipoise.testing import best_classifier, best_regressor, check_question, constant, divide, make_subject
+from equipoise.testing import Part, best_classifier, best_regressor, check_question, constant, divide, make_subject
 
 
 def test_a_healthy_classifier_passes_and_the_question_keeps_the_rules():
@@ -123,3 +125,65 @@ def test_area_weights_integrate_a_straight_line():
     weights = area_weights(levels)
     assert weights.sum() == pytest.approx(1.0)
     assert weights @ np.asarray(levels) == pytest.approx(0.5)
+
+
+def test_deviations_of_huge_values_are_finite():
+    values = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 1e27])
+    values[0, 0] = float("inf")
+    table = TableInput(columns=(Column(name="a", kind="numeric"), Column(name="b", kind="numeric")))
+    expected = [values[1:, 0].double().std(correction=0), values[:, 1].double().std(correction=0)]
+    torch.testing.assert_close(spread(values, table).double(), torch.stack(expected), rtol=1e-5, atol=0)
+
+
+class _Brittle(nn.Module):
+    """Right, but no number as soon as an input is no multiple of 1/8."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        off = (inputs * 8 != (inputs * 8).round()).any(1, keepdim=True)
+        return torch.where(off, torch.nan, torch.cat([inputs[:, :1], -inputs[:, :1]], 1))
+
+
+def test_answers_that_noise_makes_no_numbers_are_a_reason_and_not_a_score_of_0():
+    inputs = (torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * 8).round() / 8
+    signature = Signature(inputs=ArrayInput(shape=(3,)), task=Task(kind="multiclass", classes=("a", "b")))
+    parts = divide(inputs, (inputs[:, 0] < 0).long(), train=150, validation=50)
+    finding = ask(InputNoise(), make_subject(_Brittle(), ClassHead(), signature, *parts))
+    assert finding.verdict is Verdict.SKIPPED
+    assert "under noise of 0.1 standard deviations the answers to 600 of 600 inputs are not finite" in finding.claim
+
+
+@pytest.mark.parametrize("question", [InputNoise(), Corruption()], ids=lambda one: one.card.id)
+def test_a_network_at_chance_has_no_skill_to_lose(question):
+    train, validation, test = (best_classifier(n=800, classes=2).part(name) for name in ("train", "validation", "test"))
+    labels = torch.randint(0, 2, (len(test),), generator=torch.Generator().manual_seed(1))
+    subject = best_classifier(n=800, classes=2)
+    chance = make_subject(
+        subject.network.body, ClassHead(), subject.splits.signature, train, validation, Part(test.inputs, labels)
+    )
+    finding = ask(question, chance)
+    assert finding.verdict is Verdict.SKIPPED
+    assert "no skill to lose" in finding.claim
+
+
+def test_skill_is_what_exceeds_the_best_single_answer():
+    rng = np.random.default_rng(0)
+    classes = Task(kind="multiclass", classes=("a", "b"))
+    truth = (rng.random(300) < 0.1).astype(np.int64)
+    against = Yardstick(classes, "accuracy", truth)
+    # Nine of ten are of one class: always saying so is right 90 % of the time, and no skill.
+    always = credit(classes, truth, np.tile([1.0, 0.0], (300, 1)))
+    assert score_of(trivial_credits(against).gained, always.possible) == score_of(always.gained, always.possible)
+    with pytest.raises(InapplicableError, match="no skill to lose"):
+        need_skill(always, against)
+    need_skill(credit(classes, truth, np.eye(2)[truth]), against)
+    with pytest.raises(InapplicableError, match="300 of 300 unchanged inputs are not finite"):
+        need_skill(credit(classes, truth, np.full((300, 2), np.nan)), against)
+    labels = Task(kind="multilabel", classes=("a", "b", "c"))
+    marks = (rng.random((300, 3)) < [0.8, 0.5, 0.1]).astype(np.float64)
+    best = max(
+        metrics.score(labels, marks, np.tile(call, (300, 1)).astype(float)) for call in np.ndindex(2, 2, 2) if any(call)
+    )
+    trivial = trivial_credits(Yardstick(labels, "micro F1", marks))
+    assert score_of(trivial.gained, trivial.possible) == pytest.approx(best)
+    with pytest.raises(InapplicableError, match="no skill to lose"):
+        need_skill(credit(labels, marks, rng.permutation(marks)), Yardstick(labels, "micro F1", marks))
