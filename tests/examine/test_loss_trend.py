@@ -94,9 +94,7 @@ def test_without_a_history_it_is_skipped() -> None:
     assert "went from 1 to 0.4" in short.claim
 
 
-def test_a_fast_fall_at_the_start_is_no_spike():
+def test_a_fast_fall_at_the_start_is_no_spike() -> None:
     steps = np.arange(300)
-    noise = np.random.default_rng(0).normal(0, 0.1, 300)
-    falling = (np.exp(-steps / 2) + 0.01) * np.exp(noise)
-    finding = LossTrend().answer(with_history(best_classifier(), falling), CONTEXT)
-    assert finding.estimates["spikes"].value == 0
+    falling = (np.exp(-steps / 2) + 0.01) * np.exp(0.1 * np.random.default_rng(0).standard_normal(300))
+    assert _answer(falling, _falling(20)).estimates["spikes"].value == 0

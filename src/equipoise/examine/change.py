@@ -11,7 +11,7 @@ from equipoise.core.signature import Task
 from equipoise.data.samples import IGNORED
 from equipoise.examine.question import InapplicableError
 from equipoise.networks.network import Network
-from equipoise.stats.intervals import bootstrap, proportion
+from equipoise.stats.intervals import bootstrap, paired_difference_of_proportions, proportion
 from equipoise.stats.metrics import score_name
 
 
@@ -22,10 +22,12 @@ class Credits:
     Attributes:
         gained: What each sample gains (n, columns): 1 for a right answer; for R2 the explained squares.
         possible: What it could gain (n, columns).
+        unanswered: How many answers were not finite; they gain nothing.
     """
 
     gained: np.ndarray
     possible: np.ndarray
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +83,7 @@ def credit(task: Task, truth: np.ndarray, answer: np.ndarray) -> Credits:
     n = len(answer)
     parts = _credit(task, truth, answer)
     told = np.asarray(np.isfinite(answer).reshape(n, -1).all(axis=1))[:, None]
-    return Credits(np.where(told, parts.gained, 0.0), parts.possible)
+    return Credits(np.where(told, parts.gained, 0.0), parts.possible, int((~told).sum()))
 
 
 def _credit(task: Task, truth: np.ndarray, answer: np.ndarray) -> Credits:
@@ -111,8 +113,7 @@ def score_of(gained: np.ndarray, possible: np.ndarray) -> float:
 
 def score_interval(credits: Credits, *, seed: int = 0) -> Estimate:
     """Return the score with its interval: Wilson where each sample is right or wrong, else a bootstrap."""
-    right_or_wrong = credits.possible.shape[1] == 1 and bool((credits.possible == 1).all())
-    if right_or_wrong and bool(np.isin(credits.gained, (0.0, 1.0)).all()):
+    if _right_or_wrong(credits):
         return proportion(int(credits.gained.sum()), len(credits.gained))
     return bootstrap(score_of, credits.gained, credits.possible, seed=seed, repeats=400)
 
@@ -142,20 +143,70 @@ def retained(curve: list[Credits], weights: np.ndarray, *, seed: int = 0, repeat
 
 def mean_credits(draws: list[Credits]) -> Credits:
     """Return the mean credits of the same samples over several random draws of one change."""
-    return Credits(np.mean([one.gained for one in draws], axis=0), np.mean([one.possible for one in draws], axis=0))
+    return Credits(
+        np.mean([one.gained for one in draws], axis=0),
+        np.mean([one.possible for one in draws], axis=0),
+        sum(one.unanswered for one in draws),
+    )
 
 
-def need_skill(clean: Estimate, name: str) -> None:
-    """Refuse a network that has nothing to lose.
+def need_skill(clean: Credits, against: Yardstick) -> None:
+    """Refuse a network that has nothing to lose: one that is not clearly better than a single answer for everything.
+
+    Args:
+        clean: Its credits on unchanged inputs.
+        against: What they were held against.
 
     Raises:
-        InapplicableError: The clean score is not clearly above 0.
+        InapplicableError: Answers on unchanged inputs that are not finite, or a score whose difference to that of the
+            trivial answer has an interval that does not lie above 0.
     """
-    if clean.low <= 0:
+    if clean.unanswered:
         raise InapplicableError(
-            f"the {name} on unchanged inputs is {clean.value:.3f} [{clean.low:.3f}, {clean.high:.3f}], not clearly "
-            "above 0: there is nothing that a change could take away"
+            f"the network's answers on {clean.unanswered:,} of {len(clean.gained):,} unchanged inputs are not finite, "
+            "so nothing can be scored; see data-quality"
         )
+    trivial = trivial_credits(against)
+    if _right_or_wrong(clean) and _right_or_wrong(trivial):
+        won, lost = (clean.gained > trivial.gained).sum(), (clean.gained < trivial.gained).sum()
+        gap = paired_difference_of_proportions(int(won), int(lost), len(clean.gained))
+    else:
+
+        def more(*parts: np.ndarray) -> float:
+            return score_of(parts[0], parts[1]) - score_of(parts[2], parts[3])
+
+        gap = bootstrap(more, clean.gained, clean.possible, trivial.gained, trivial.possible, repeats=400)
+    if gap.low <= 0:
+        raise InapplicableError(
+            f"the {against.name} on unchanged inputs is {score_of(clean.gained, clean.possible):.3f}, which exceeds "
+            f"that of one answer for every input by {gap.value:.3f} [{gap.low:.3f}, {gap.high:.3f}], not clearly more "
+            "than 0: it has no skill to lose, nothing that a change could take away"
+        )
+
+
+def trivial_credits(against: Yardstick) -> Credits:
+    """Return the credits of the best single answer for every sample: the commonest class, the mean.
+
+    Of several labels it calls those whose common call has the best micro F1.
+    """
+    task, truth = against.task, against.truth
+    n = len(truth)
+    if task.kind in ("regression", "reconstruction"):
+        flat = truth.reshape(n, -1).astype(np.float64)
+        return credit(task, flat, np.tile(flat.mean(0), (n, 1)))
+    if task.kind == "multilabel":
+        order = np.argsort(-(truth > 0.5).mean(0), kind="stable")
+        calls = [np.isin(np.arange(truth.shape[1]), order[: k + 1]) for k in range(truth.shape[1])]
+        found = [credit(task, truth, np.tile(one, (n, 1)).astype(np.float64)) for one in calls]
+        return max(found, key=lambda one: score_of(one.gained, one.possible))
+    known = truth[truth != IGNORED].astype(np.int64)
+    classes = np.bincount(known.reshape(-1), minlength=1).astype(np.float64)
+    return credit(task, truth, np.broadcast_to(classes, (*truth.shape, len(classes))))
+
+
+def _right_or_wrong(credits: Credits) -> bool:
+    ones = credits.possible.shape[1] == 1 and bool((credits.possible == 1).all())
+    return ones and bool(np.isin(credits.gained, (0.0, 1.0)).all())
 
 
 def area_weights(levels: tuple[float, ...]) -> np.ndarray:

@@ -41,8 +41,8 @@ def examine_subject(
 
     Args:
         subject: What is examined.
-        select: Ids or themes to ask; all when empty.
-        ignore: Ids or themes to leave out; stronger than `select`.
+        select: Ids or themes to ask, or a single one; all when empty.
+        ignore: Ids or themes to leave out, or a single one; stronger than `select`.
         budget_s: Seconds for the examination, at least 0.
         claims: Thresholds by question id and estimate name.
         seed: Draws every random choice of the questions.
@@ -55,6 +55,7 @@ def examine_subject(
     """
     if not budget_s >= 0:
         raise ValueError(f"got a budget of {budget_s} s; expected 0 or more. Use select to ask only a few questions.")
+    select, ignore = _listed(select), _listed(ignore)
     known = questions(plugins)
     check_claims(claims, known)
     wanted = named_by(select, known) if select else frozenset(question.card.id for question in known)
@@ -75,6 +76,13 @@ def examine_subject(
     not_asked = tuple(one for one in answers if isinstance(one, NotExamined))
     on_progress(Progress("examine", len(known), len(known), _summary(findings, not_asked), finished=True))
     return _with_multiplicity(findings), not_asked
+
+
+def _listed(names: Sequence[str]) -> Sequence[str]:
+    """Return names as a sequence; a string is one name, not its letters."""
+    if isinstance(names, str):
+        return (names,) if names else ()
+    return names
 
 
 def _as_trained(subject: Subject) -> contextlib.AbstractContextManager[None]:

@@ -45,8 +45,8 @@ def examine(
             part it has seen whenever you can). For a `Fit`: nothing, its own data are used.
         task: The task, when it cannot be told from the targets.
         output: What a module returns: `logits`, `probabilities` or `values`; without it, found by running it.
-        select: Ids or themes of questions to ask; all that fit the budget when empty.
-        ignore: Ids or themes of questions to leave out.
+        select: Ids or themes of questions to ask, or a single one; all that fit the budget when empty.
+        ignore: Ids or themes of questions to leave out, or a single one.
         budget_s: Seconds for the examination.
         claims: Thresholds by question and estimate that replace the questions' own.
         plugins: Questions beyond the installed ones.

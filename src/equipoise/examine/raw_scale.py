@@ -29,7 +29,7 @@ def standard_deviations(subject: Subject, generator: torch.Generator, *, limit: 
 
 
 def spread(inputs: Tensor, spec: InputSpec) -> Tensor:
-    """Return the standard deviations of raw `inputs` (n, ...) as `standard_deviations` shapes them; NaN left out."""
+    """Return the standard deviations of raw `inputs` (n, ...), shaped as in `standard_deviations`; of finite ones."""
     if isinstance(spec, TableInput):
         numeric = torch.tensor([column.kind != "category" for column in spec.columns])
         return torch.where(numeric, _deviation(inputs, (0,)), 0.0)
@@ -48,12 +48,14 @@ def within_range(inputs: Tensor, spec: InputSpec) -> Tensor:
 
 
 def _deviation(inputs: Tensor, axes: tuple[int, ...]) -> Tensor:
-    known = ~inputs.isnan()
+    # Squares of float32 overflow from 1e19 on; in float64 none does.
+    known = inputs.isfinite()
     count = known.sum(axes, keepdim=True).clamp(min=1)
-    values = inputs.nan_to_num(nan=0.0)
+    values = torch.where(known, inputs, 0.0).double()
     mean = values.sum(axes, keepdim=True) / count
     squares = torch.where(known, (values - mean).square(), 0.0)
     deviation = (squares.sum(axes, keepdim=True) / count).sqrt()
     # Rounding leaves a constant far from 0 with a deviation that is not quite 0.
     deviation = torch.where(deviation > 1e-6 * mean.abs(), deviation, 0.0)
+    deviation = deviation.to(inputs.dtype)
     return deviation.squeeze(0) if axes == (0,) else deviation

@@ -40,13 +40,22 @@ def scored(subject: Subject, part: str) -> Scored:
 
 def _scored(subject: Subject, part: str) -> Scored:
     targets, answer = _pair(subject, part)
+    need_finite(answer, f"{part} samples")
+    return Scored(targets, answer, score_estimate(subject.task, targets, answer))
+
+
+def need_finite(answer: np.ndarray, of: str) -> None:
+    """Refuse answers (n, ...) that are not finite; `of` says to what they are answers.
+
+    Raises:
+        InapplicableError: At least one is not.
+    """
     wrong = int((~np.isfinite(answer.reshape(len(answer), -1))).any(1).sum())
     if wrong:
         raise InapplicableError(
-            f"the network's answers are not finite for {wrong:,} of {len(answer):,} {part} samples, so nothing can be "
-            "scored; see data-quality"
+            f"the network's answers are not finite for {wrong:,} of {len(answer):,} {of}, so nothing can be scored; "
+            "see data-quality"
         )
-    return Scored(targets, answer, score_estimate(subject.task, targets, answer))
 
 
 def _pair(subject: Subject, part: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,6 @@
 """Asks whether the test part is really unseen."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,10 +9,17 @@ import numpy as np
 from equipoise.core.estimate import Estimate, Line, exact
 from equipoise.core.figure import Table, Tile
 from equipoise.core.finding import Finding
-from equipoise.core.signature import TableInput
+from equipoise.core.signature import ImageInput, SoundInput, TableInput
 from equipoise.data.tiles import tile
 from equipoise.examine.conclude import conclude
-from equipoise.examine.data.repeats import chance_of_repeat, fingerprints, near_repeats
+from equipoise.examine.data.repeats import (
+    beyond_chance,
+    beyond_rate,
+    chance_of_repeat,
+    fingerprints,
+    near_repeats,
+    own_repeats,
+)
 from equipoise.examine.generalisation.simple_features import simple_features
 from equipoise.examine.question import Card, Context, InapplicableError
 from equipoise.examine.scoring import scored
@@ -32,10 +40,15 @@ _CARD = Card(
     ),
     how=(
         "Exact: raw inputs are hashed and looked up in the other parts; what equals by accident where inputs have "
-        "few possible values (the product of the columns' own rates of repetition) is subtracted. Near: among "
+        "few possible values (the product of the columns' own rates of repetition, or the rate within the training "
+        "part where inputs are coarse) is subtracted, and counts as none unless it is more than that explains (p < "
+        "0.01). Near: among "
         "standardised features, the distance to the nearest training sample is compared with that to the tenth; in a "
         "smooth density their ratio, raised to the local dimension, has a known distribution, and 0.2 % of samples "
-        "fall below its limit by chance. The dimension is measured within the training part. Groups: a group that a "
+        "fall below its limit by chance. The dimension is measured within the training part. Where values recur "
+        "(filled gaps, categories, whole numbers) the law does not hold: there the limits are the least ratio of "
+        "training samples, each against the rest, and what 1 % of them fall below. Samples below the limit "
+        "count only if they are more than chance gives (p < 0.01). Groups: a group that a "
         "split promised to keep together is looked for in two parts. Time: where the split promised that tests come "
         "later, test rows before the newest training row are counted. Shares carry Wilson intervals; none found "
         "counts as exactly none."
@@ -77,18 +90,23 @@ class SplitLeakage:
         keys = {part: fingerprints(subject.answers(part).inputs.numpy()) for part in ("train", "validation", "test")}
         first = {key: row for row, key in reversed(list(enumerate(keys["train"])))}
         twin = np.array([first.get(key, -1) for key in keys["test"]])
-        chance = chance_of_repeat(train.inputs.numpy(), len(train.inputs))
+        own, m = own_repeats(train.inputs.numpy(), keys["train"]), len(keys["train"])
+        independent = chance_of_repeat(train.inputs.numpy(), m)
+        chance = max(independent, own / m)
+        count = Counter(keys["train"])
         seen_before = sum(key in first for key in keys["validation"])
+        n, found = len(twin), int((twin >= 0).sum())
+        leaked = beyond_chance(found, n, independent) and beyond_rate(found, n, own, m) if chance else found > 0
         estimates = {
-            "repeats": _less_chance(int((twin >= 0).sum()), len(twin), chance),
+            "repeats": _less_chance(found, n, chance, leaked),
             "expected_by_accident": exact(chance, n=len(twin)),
             "repeats_in_validation": proportion(seen_before, len(keys["validation"])),
         }
-        n, found = len(twin), int((twin >= 0).sum())
         verb = "occurs" if found == 1 else "occur"
         claim = f"{found:,} of {count_of(n, 'test sample')} {verb} in the training part too"
         claim += f" ({percent(chance)} would by accident)" if chance > 0.001 else ""
-        near = _near(subject, twin)
+        single = np.array([count[key] == 1 for key in keys["train"]])
+        near = _near(subject, twin, single)
         if near is not None:
             rows, near_twin = near
             estimates["near_repeats"] = proportion(len(rows), n) if len(rows) else exact(0.0, n=n)
@@ -110,24 +128,27 @@ class SplitLeakage:
         )
 
 
-def _less_chance(found: int, n: int, chance: float) -> Estimate:
-    """Return the share of repeats beyond what accident explains; exactly 0 where none were found."""
-    if found == 0:
+def _less_chance(found: int, n: int, chance: float, leaked: bool) -> Estimate:
+    """Return the share of repeats beyond what accident explains; exactly 0 where accident explains them all."""
+    if not leaked:
         return exact(0.0, n=n)
     share = proportion(found, n)
     value, low, high = (max(0.0, one - chance) for one in (share.value, share.low, share.high))
     return share.replace(value=value, low=low, high=high)
 
 
-def _near(subject: Subject, twin: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def _near(subject: Subject, twin: np.ndarray, single: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Return near-repeats among the test samples that are no exact ones, and their training samples."""
     features = simple_features(subject)
     with one_thread():
-        found = near_repeats(features["test"], features["train"])
+        fresh = np.flatnonzero(twin < 0)
+        if not len(fresh):
+            return fresh, fresh
+        smooth = isinstance(subject.splits.signature.inputs, (ImageInput, SoundInput))
+        found = near_repeats(features["test"][fresh], features["train"], single=single, smooth=smooth)
     if found is None:
         return None
-    rows = np.flatnonzero(found.near & (twin < 0))
-    return rows, found.nearest[rows]
+    return fresh[found.near], found.nearest[found.near]
 
 
 def _without(subject: Subject, twin: np.ndarray) -> str:

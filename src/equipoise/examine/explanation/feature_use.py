@@ -85,7 +85,7 @@ class FeatureUse:
         """Return the finding.
 
         Raises:
-            InapplicableError: The task has to use everything, or there is one feature only.
+            InapplicableError: The task has to use everything, there is one feature only, or answers are not finite.
         """
         spec = subject.splits.signature.inputs
         if subject.task.kind in ("reconstruction", "generation"):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from equipoise.core.signature import Task, TextInput
 from equipoise.examine.explanation.groups import Groups
+from equipoise.examine.scoring import need_finite
 from equipoise.networks.network import Network, answers
 from equipoise.stats.metrics import negative_log_likelihood
 
@@ -124,7 +125,11 @@ def losses(
         answer: Answers on changed inputs.
         clean: Answers on the unchanged ones, the truth of clustering.
         spread_of: Targets whose variance counts, when not `targets`.
+
+    Raises:
+        InapplicableError: Answers that are not finite.
     """
+    need_finite(answer, "samples")
     if task.kind in _CLASSED:
         return negative_log_likelihood(targets, answer)
     if task.kind == "clustering":

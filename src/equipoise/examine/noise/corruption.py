@@ -89,8 +89,8 @@ class Corruption:
         inputs, targets = subject.part("test").batch(index)
         against = yardstick(subject.network, inputs, targets.cpu().numpy())
         clean = credits_on(subject.network, inputs, against)
+        need_skill(clean, against)
         score = score_interval(clean)
-        need_skill(score, against.name)
         found = {name: self._under(name, subject, inputs, against, context.generator) for name in names}
         kept = {name: _kept(clean, credits) for name, credits in found.items()}
         worst = sorted(kept, key=lambda name: kept[name].value)
@@ -107,7 +107,7 @@ class Corruption:
             ),
             assumptions=(
                 "All disturbances and severities weigh the same in the mean.",
-                "An answer that is not a number counts as wrong.",
+                _unanswered(found, len(inputs) * len(self.severities)),
                 "The score is not corrected for chance: a network that knows little has little to lose.",
             ),
         )
@@ -136,6 +136,13 @@ def _numbers(subject: Subject) -> Preprocessing:
     splits = subject.splits
     fitted = splits.preprocessing.inputs.kind == splits.signature.inputs.kind
     return splits.preprocessing if fitted else fit_numbers(splits.train, splits.signature)
+
+
+def _unanswered(found: Mapping[str, list[Credits]], n: int) -> str:
+    counts = {name: sum(one.unanswered for one in credits) for name, credits in found.items()}
+    told = ", ".join(f"{count:,} of {n:,} under {name}" for name, count in counts.items() if count)
+    rule = "An answer that is not a number counts as wrong"
+    return f"{rule}: {told}." if told else f"{rule}; there was none."
 
 
 def _kept(clean: Credits, changed: list[Credits]) -> Estimate:

@@ -22,7 +22,7 @@ from equipoise.examine.change import (
     yardstick,
 )
 from equipoise.examine.conclude import conclude
-from equipoise.examine.question import Card, Context
+from equipoise.examine.question import Card, Context, InapplicableError
 from equipoise.examine.raw_scale import standard_deviations, within_range
 from equipoise.examine.subject import Subject
 from equipoise.examine.wording import percent_bracketed
@@ -87,7 +87,8 @@ class InputNoise:
         """Return the finding.
 
         Raises:
-            InapplicableError: The inputs are token ids or categories only, or the network has no score to lose.
+            InapplicableError: The inputs are token ids or categories only, the network has no score to lose, or noise
+                makes its answers other than numbers.
         """
         spec = subject.splits.signature.inputs
         scale = standard_deviations(subject, context.generator)
@@ -96,11 +97,12 @@ class InputNoise:
         inputs, raw_targets = subject.part("test").batch(index)
         against = yardstick(subject.network, inputs, raw_targets.cpu().numpy())
         curve = [credits_on(subject.network, inputs, against)]
-        need_skill(score_interval(curve[0]), against.name)
+        need_skill(curve[0], against)
         every = (*self.levels, *self.beyond)
         for level in every[1:]:
             noisy = [_noisy(inputs, scale, level, spec, context.generator) for _ in range(self.draws)]
             curve.append(mean_credits([credits_on(subject.network, one, against) for one in noisy]))
+            _need_answers(curve[-1], level, len(inputs) * self.draws)
         scores = [score_interval(one) for one in curve]
         judged = curve[: len(self.levels)]
         kept = retained(judged, area_weights(self.levels)).replace(method="bootstrap over samples")
@@ -120,6 +122,14 @@ class InputNoise:
 
     def _passes(self) -> int:
         return 1 + self.draws * (len(self.levels) + len(self.beyond) - 1)
+
+
+def _need_answers(under: Credits, level: float, n: int) -> None:
+    if under.unanswered:
+        raise InapplicableError(
+            f"under noise of {level:g} standard deviations the answers to {under.unanswered:,} of {n:,} inputs are not "
+            "finite, so there is no score to compare; see input-scale and data-quality"
+        )
 
 
 def _noisy(inputs: Tensor, scale: Tensor, level: float, spec: InputSpec, generator: torch.Generator) -> Tensor:

@@ -15,9 +15,11 @@ from equipoise.data.tiles import tile
 from equipoise.examine.conclude import conclude
 from equipoise.examine.feature_view import FeatureView, feature_spread, feature_view
 from equipoise.examine.question import Card, Context, InapplicableError
+from equipoise.examine.scoring import need_finite
 from equipoise.examine.subject import Subject
 from equipoise.examine.wording import percent_bracketed
 from equipoise.examine.workload import affordable, drawn, seconds_per_sample
+from equipoise.networks.network import answers
 from equipoise.stats.intervals import bootstrap, mean, proportion_of, quantile
 
 _CARD = Card(
@@ -93,7 +95,7 @@ class InputSensitivity:
 
         Raises:
             InapplicableError: The task has neither a decision nor a value to be sensitive, or token ids are looked up
-                by no torch embedding.
+                by no torch embedding, or answers or their gradients are not finite.
         """
         task = subject.task
         if task.kind in ("reconstruction", "generation"):
@@ -104,6 +106,7 @@ class InputSensitivity:
         generator = context.generator
         count = affordable(subject, context, passes=6, most=self.samples)
         inputs, targets = subject.part("test").batch(drawn(len(subject.part("test")), count, generator))
+        need_finite(answers(subject.network, inputs).detach().cpu().numpy(), "test samples")
         known, _ = subject.part("train").batch(drawn(len(subject.part("train")), 1000, generator))
         scale = feature_spread(view.features(known))
         if task.kind == "regression":
@@ -115,6 +118,7 @@ class InputSensitivity:
         self, subject: Subject, view: FeatureView, inputs: Tensor, kept: Tensor | None, scale: Tensor, context: Context
     ) -> Finding:
         margins, norms = margins_and_norms(view, inputs, scale, kept)
+        _need_slopes(norms)
         finite = norms > 0
         far = float(np.finfo(np.float32).max)
         distances = np.where(finite, margins / np.where(finite, norms, 1.0), far)
@@ -147,10 +151,12 @@ class InputSensitivity:
 
     def _values(self, view: FeatureView, inputs: Tensor, scale: Tensor, context: Context) -> Finding:
         norms = jacobian_norms(view, inputs, scale)
+        _need_slopes(norms)
         with torch.no_grad():
             features = view.features(inputs)
             noise = torch.randn(features.shape, generator=context.generator).to(features.device)
             before, after = view.scores(features, inputs), view.scores(features + self.push * scale * noise, inputs)
+        need_finite(after.cpu().numpy(), "pushed test samples")
         spread = before.std(0, correction=0).clamp(min=1e-12)
         squares = ((after - before) / spread).square().mean(1).double().cpu().numpy()
         movement = bootstrap(_root_mean, squares, unit="standard deviations", repeats=400)
@@ -258,6 +264,15 @@ def _changed(
             differs = (differs * counts).sum(1) / counts.sum(1).clamp(min=1)
         shares.append(differs if differs.ndim == 1 else differs.mean(1))
     return torch.cat(shares).cpu().numpy()
+
+
+def _need_slopes(norms: np.ndarray) -> None:
+    wrong = int((~np.isfinite(norms)).sum())
+    if wrong:
+        raise InapplicableError(
+            f"the gradients of the answers are not finite for {wrong:,} of {len(norms):,} test samples; see "
+            "data-quality"
+        )
 
 
 def _root_mean(squares: np.ndarray) -> float:
