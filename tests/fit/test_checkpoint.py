@@ -62,14 +62,14 @@ def test_a_write_that_fails_at_any_stage_leaves_what_was_there(tmp_path, monkeyp
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     real = {
         name: getattr(__import__("equipoise.fit.checkpoint", fromlist=[name]), name)
-        for name in ("save_file", "write_text")
+        for name in ("save_tensors", "write_text")
     }
     calls = []
 
     def save(tensors, path):
         if stage == "tensors":
             raise OSError(28, "No space left on device")
-        real["save_file"](tensors, path)
+        real["save_tensors"](tensors, path)
 
     def write(path, text):
         calls.append(path)
@@ -77,7 +77,7 @@ def test_a_write_that_fails_at_any_stage_leaves_what_was_there(tmp_path, monkeyp
             raise OSError(28, "No space left on device")
         real["write_text"](path, text)
 
-    monkeypatch.setattr("equipoise.fit.checkpoint.save_file", save)
+    monkeypatch.setattr("equipoise.fit.checkpoint.save_tensors", save)
     monkeypatch.setattr("equipoise.fit.checkpoint.write_text", write)
     with pytest.raises(OSError, match="No space"):
         folder.write(one(3))

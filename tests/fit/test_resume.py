@@ -217,7 +217,7 @@ def test_without_any_whole_checkpoint_it_begins_anew(tmp_path, undisturbed):
 @pytest.mark.usefixtures("often")
 def test_a_full_disk_does_not_end_the_training_and_nothing_written_is_lost(tmp_path, undisturbed, monkeypatch):
     written = []
-    save = checkpoints.save_file
+    save = checkpoints.save_tensors
 
     def full(tensors, path):
         if len(written) >= 3:
@@ -227,7 +227,7 @@ def test_a_full_disk_does_not_end_the_training_and_nothing_written_is_lost(tmp_p
         written.append(path)
 
     said = []
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr(checkpoints, "save_tensors", full)
     options = {"splits": killed_fit.data(), "folder": tmp_path}
     fitted = fit(killed_fit.hard_plan(), 0, **options, on_progress=said.append)
     assert_same(fitted, undisturbed)
@@ -236,7 +236,7 @@ def test_a_full_disk_does_not_end_the_training_and_nothing_written_is_lost(tmp_p
     assert "training goes on" in complaints[0]
     assert newest(tmp_path) == 3
     assert not [path for path in (tmp_path / "checkpoint").iterdir() if path.stem.startswith("00000004")]
-    monkeypatch.setattr(checkpoints, "save_file", save)
+    monkeypatch.setattr(checkpoints, "save_tensors", save)
     assert_same(run(tmp_path), undisturbed)  # from the third checkpoint
 
 
