@@ -3,9 +3,8 @@
 import textwrap
 from pathlib import Path
 
-from equipoise.core.complaint import nearest
-from equipoise.examine.catalogue import load_plugin, questions
-from equipoise.examine.question import Card
+from equipoise.examine.catalogue import load_plugin, question_named, questions
+from equipoise.examine.question import Card, Question
 
 WIDTH = 100
 
@@ -27,10 +26,7 @@ def explain(name: str, plugins: tuple[Path, ...]) -> str:
     Raises:
         ValueError: There is no such question; the message names the nearest.
     """
-    cards = {card.id: card for card in _cards(plugins)}
-    if name not in cards:
-        raise ValueError(f"got the question {name!r}; expected a known one. {nearest(name, list(cards))}")
-    card = cards[name]
+    card = question_named(name, _loaded(plugins)).card
     lines = [
         f"{estimate}: warn {line.worse} {line.warn:g}, fail {line.worse} {line.fail:g}"
         for estimate, line in card.lines.items()
@@ -53,5 +49,8 @@ def _wrapped(text: str) -> str:
 
 
 def _cards(plugins: tuple[Path, ...]) -> list[Card]:
-    extra = [question for path in plugins for question in load_plugin(path)]
-    return [question.card for question in (*questions(), *extra)]
+    return [question.card for question in questions(_loaded(plugins))]
+
+
+def _loaded(plugins: tuple[Path, ...]) -> tuple[Question, ...]:
+    return tuple(question for path in plugins for question in load_plugin(path))

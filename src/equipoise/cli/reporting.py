@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-from equipoise.core.atomic import write_text
 from equipoise.core.report import Report
 from equipoise.report.compare import compare, comparison_text
-from equipoise.report.html import render
-from equipoise.report.junit import junit
+from equipoise.report.pages import write_pages
 
 
 def render_again(directory: Path) -> str:
@@ -16,10 +14,7 @@ def render_again(directory: Path) -> str:
     Raises:
         FileNotFoundError: The folder holds no report.
     """
-    report = _report(directory)
-    write_text(directory / "report.html", render(report))
-    write_text(directory / "junit.xml", junit(report))
-    return str(directory / "report.html")
+    return str(write_pages(_report(directory), directory))
 
 
 def compare_runs(left: Path, right: Path, *, as_json: bool) -> str:

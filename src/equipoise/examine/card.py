@@ -8,7 +8,7 @@ from equipoise.core.report import Section
 from equipoise.core.signature import ArrayInput, ImageInput, InputSpec, SoundInput, TableInput, TextInput
 from equipoise.data.samples import Splits
 from equipoise.fit.fitted import Fit
-from equipoise.networks.network import Network
+from equipoise.networks.network import Network, parameter_count
 
 PACKAGES = ("equipoise", "torch", "numpy", "scipy", "scikit-learn", "pandas", "captum")
 
@@ -36,11 +36,6 @@ def describe_inputs(spec: InputSpec) -> str:
     if isinstance(spec, ArrayInput):
         return f"arrays of shape {' x '.join(map(str, spec.shape))}"
     raise TypeError(f"got {type(spec).__name__}; expected an input specification. Use one of core.signature.")
-
-
-def parameter_count(network: Network) -> int:
-    """Return the number of trainable and frozen parameters, shared ones counted once."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _data(splits: Splits) -> Section:

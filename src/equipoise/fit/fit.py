@@ -25,7 +25,7 @@ from equipoise.fit.recompute import recomputing
 from equipoise.fit.resume import check_same, described, recorded_execution
 from equipoise.fit.state import State, put
 from equipoise.networks.build import build
-from equipoise.networks.network import Network
+from equipoise.networks.network import Network, parameter_count
 
 GOES_ON = (None, StopReason.TIME_BUDGET)
 """What a checkpoint says of a training that resuming goes on with; any other is over."""
@@ -116,8 +116,7 @@ def _given(source: GivenData, data: Any, plan_seed: int, seed: int) -> Splits:
 
 
 def _described(plan: Plan, network: Network) -> str:
-    count = sum(parameter.numel() for parameter in network.parameters())
-    return f"{plan.network.family}, {count:,} parameters"
+    return f"{plan.network.family}, {parameter_count(network):,} parameters"
 
 
 def _execution(plan: Plan, network: Network, splits: Splits, saved: Checkpoint | None) -> Execution:

@@ -61,6 +61,11 @@ class Network(nn.Module):
         return self.head.answer(self.scores(inputs))
 
 
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of trainable and frozen parameters, shared ones counted once."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 @torch.no_grad()
 def answers(network: Network, inputs: Tensor, *, batch_size: int = 512) -> Tensor:
     """Return `answer` for many inputs, in evaluation mode and in batches; the network's mode is put back."""

@@ -20,7 +20,6 @@ class RunState(Record):
         trust: Whether the user allowed files that may run code.
         select, ignore: Questions asked for, and left out.
         budget_s: Seconds for the examination.
-        created: ISO 8601 time of the start.
     """
 
     command: str
@@ -32,7 +31,6 @@ class RunState(Record):
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     budget_s: float = 45.0
-    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +63,6 @@ class RunFolder:
     def json(self) -> Path:
         """The report as JSON."""
         return self.path / "report.json"
-
-    @property
-    def html(self) -> Path:
-        """The report as a page."""
-        return self.path / "report.html"
-
-    @property
-    def junit(self) -> Path:
-        """The findings as JUnit XML."""
-        return self.path / "junit.xml"
 
 
 def new_folder(name: str, out: Path | None, *, root: Path | None = None) -> RunFolder:

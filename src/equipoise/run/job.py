@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from equipoise.core.atomic import write_text
 from equipoise.core.plan import Plan, read_plan, write_plan
 from equipoise.core.progress import Listener, silent
 from equipoise.core.report import Report
@@ -23,8 +22,7 @@ from equipoise.examine.subject import Subject
 from equipoise.fit.fit import fit
 from equipoise.fit.fitted import Fit
 from equipoise.networks.archive import save_network
-from equipoise.report.html import render
-from equipoise.report.junit import junit
+from equipoise.report.pages import write_pages
 from equipoise.run.folder import RunFolder, RunState, new_folder, open_folder
 from equipoise.run.what import resolve
 
@@ -175,6 +173,7 @@ def _keep_network(fitted: Fit, folder: RunFolder) -> None:
 
 def _examined(fitted: Fit, folder: RunFolder, state: RunState, options: Options, on_progress: Listener) -> Report:
     subject = Subject(network=fitted.network, splits=fitted.splits, fit=fitted)
+    again = f"equipoise run {shlex.quote(str(folder.plan))}"
     findings, not_examined = examine_subject(
         subject,
         select=options.select,
@@ -182,25 +181,15 @@ def _examined(fitted: Fit, folder: RunFolder, state: RunState, options: Options,
         budget_s=options.budget_s,
         claims=fitted.plan.claims,
         seed=fitted.seed,
-        command=f"equipoise run {shlex.quote(str(folder.plan))}",
+        command=again,
         on_progress=on_progress,
         plugins=options.plugins,
     )
-    command = f"equipoise run {shlex.quote(str(folder.plan))}" if _repeatable(fitted.plan) else state.command
+    command = state.command if fitted.plan.data.source == "given" else again
     report = report_of(subject, findings, not_examined, name=fitted.plan.name, command=command, plugins=options.plugins)
-    write_report(report, folder)
-    return report
-
-
-def write_report(report: Report, folder: RunFolder) -> None:
-    """Write `report.json`, `report.html` and `junit.xml`, each atomically."""
     report.save(folder.json)
-    write_text(folder.html, render(report))
-    write_text(folder.junit, junit(report))
-
-
-def _repeatable(plan: Plan) -> bool:
-    return plan.data.source != "given"
+    write_pages(report, folder.path)
+    return report
 
 
 def _command(what: Any, named: dict[str, object], options: Options) -> str:
