@@ -1,0 +1,1 @@
+"""The causal diagnosis of a training: symptoms, candidate causes, and the counterfactual runs that separate them."""
