@@ -33,7 +33,11 @@ FAULTS: dict[str, Fault] = {
         "Use cross-entropy on logits for classes, binary cross-entropy on logits for yes or no, squared error for "
         "quantities.",
     ),
-    "lr_too_high": Fault("the step is too large", "Divide the learning rate by 10, or warm it up."),
+    "lr_too_high": Fault(
+        "the step is too large",
+        "Divide the learning rate by 10, or warm it up.",
+        ("unscaled_input", "unscaled_target"),
+    ),
     "lr_too_low": Fault("the step is too small", "Multiply the learning rate by 10, or clip less."),
     "too_few_epochs": Fault("the training ends while the loss still falls", "Train for more epochs."),
     "wrong_optimizer": Fault(
@@ -55,7 +59,7 @@ FAULTS: dict[str, Fault] = {
     "vanishing_gradient": Fault(
         "gradients shrink on the way to the early layers",
         "Use ReLU-like activations, He or Glorot weights, normalisation or residual links.",
-        ("saturated_activation", "bad_initialization", "unscaled_input"),
+        ("bad_initialization", "unscaled_input"),
     ),
     "exploding_gradient": Fault(
         "gradients grow on the way to the early layers",
