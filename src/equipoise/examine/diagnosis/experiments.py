@@ -69,9 +69,11 @@ def gather(setup: Setup, deadline: float, on_progress: Listener = silent) -> Evi
     told = _Teller(on_progress)
     plain_run = told.run("plain", lambda: run(draft.setup, draft.judge, deadline=deadline))
     same, movement = compare_steps(setup)
-    own_run, own = plain_run, course(plain_run, plain_run.score.skill, plain_run.score.balanced, draft)
-    if not same:
+    own_run = plain_run
+    if setup.step is not None:
         own_run = told.run("own loop", lambda: run(setup, draft.judge, deadline=deadline))
+        # A schedule shows only later.
+        same = same and abs(own_run.score.skill - plain_run.score.skill) < WORTH
     seen = judged_by_user(setup, draft.judge, own_run)
     own = course(own_run, seen.skill, seen.balanced, draft)
     birth = _shares(activity(draft.setup.network, draft.setup.train[0][:LOOKED_AT]))

@@ -229,9 +229,13 @@ def _loop(found: Evidence, reach: float) -> Iterator[Reading]:
     part = min(1.0, gain / max(0.05, reach - max(-1.0, found.own_plainly)))
     said = f"A plain loop reaches a skill of {found.plain.skill:.2f}, the own loop {found.own_plainly:.2f}"
     said += f"; a step of the own loop moves the weights {found.movement:.1e} times as far as a plain one."
+    later = found.own.update / found.plain.update if found.plain.update > 0 else 1.0
     if 0 < found.movement < 0.1:
         # The optimiser is the same in both loops: it is not its rate.
         yield Reading({"lr_too_low": 5.0 * part, "parameters_not_updated": 1.0}, ("loop.clip", "loop.step"), said, 3.0)
+    elif found.movement > 0.5 and later < 0.1:
+        said += f" Over the whole training its steps are {later:.1e} times as large: the rate falls too soon."
+        yield Reading({"lr_too_low": 5.0 * part}, ("optimizer.lr",), said)
     elif found.movement == 0:
         yield Reading({"parameters_not_updated": 4.0 * part}, (), said)
     else:
