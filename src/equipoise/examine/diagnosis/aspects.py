@@ -37,6 +37,8 @@ Change = Callable[[Draft], Draft]
 
 SOUND_BATCH = 32
 SOUND_WIDTH = 64
+HEAD = ("head", "output-activation", "loss")
+"""Choices about what the network puts out and what the loss makes of it: both together, and each."""
 FEW_STEPS = 400
 """A sound recipe takes at least so many steps."""
 

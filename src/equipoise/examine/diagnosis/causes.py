@@ -155,7 +155,7 @@ def _explain_away(cases: dict[str, _Case]) -> None:
 
 def _cause(fault: str, case: _Case) -> Cause:
     where = max(case.where, key=lambda one: case.where[one]) if case.where else _usual_place(fault)
-    evidence = tuple(dict.fromkeys(sentence for _, sentence in sorted(case.evidence, reverse=True)))
+    evidence = tuple(dict.fromkeys(sentence for _, sentence in sorted(case.evidence, key=lambda one: -one[0])))
     return Cause(
         fault=fault,
         where=where,

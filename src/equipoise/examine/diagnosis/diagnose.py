@@ -77,7 +77,7 @@ def diagnose(
     found: Evidence | None = None
     try:
         with untouched(setup):
-            found = gather(setup, began + 0.9 * budget_s, on_progress)
+            found = gather(setup, began + 0.9 * budget_s, symptoms, on_progress)
     except CannotRestartError as reason:
         skipped["counterfactual runs"] = str(reason)
     except Exception as problem:  # the user's network, loss or loop breaks: the probes have said how

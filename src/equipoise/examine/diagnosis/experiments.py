@@ -1,36 +1,42 @@
 """The runs of a diagnosis: the training as it is, the sound recipe, each choice changed alone and left out alone."""
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from equipoise.core.progress import Listener, Progress, silent
+from equipoise.core.diagnosis import Symptom
+from equipoise.core.estimate import Verdict
+from equipoise.core.progress import Listener, silent
 from equipoise.examine.diagnosis.activity import Activity, activity
-from equipoise.examine.diagnosis.aspects import Aspect, aspects
 from equipoise.examine.diagnosis.classical import ceiling, learnable
 from equipoise.examine.diagnosis.draft import Draft
-from equipoise.examine.diagnosis.evidence import SLACK, Course, Evidence, Tried
+from equipoise.examine.diagnosis.evidence import Course, Evidence
 from equipoise.examine.diagnosis.runs import Judge, Outcome, evaluated, judged_rows, optimizer_like, plain, run
-from equipoise.examine.diagnosis.scoring import Score, gain, goal_of, threshold
+from equipoise.examine.diagnosis.scoring import Score, goal_of, threshold
+from equipoise.examine.diagnosis.variations import ENOUGH, WORTH, Teller, varied
 from equipoise.examine.probes.setup import Running, Setup, batches, experiment, plain_step, restarted, take_step
 
+CERTAIN = 6.0
+"""A probe with this weight saw the mechanism itself."""
+EXPLAINING = frozenset(
+    {
+        "shape_broadcast",
+        "gradient_ascent",
+        "parameters_without_gradient",
+        "parameters_not_updated",
+        "missing_zero_grad",
+        "batch_mixing",
+        "train_eval_mode",
+        "wrong_labels",
+    }
+)
+"""Faults beside which no other choice needs to be asked about: the training did not do what it says."""
 LOOKED_AT = 256
 """Rows on which the units of a network are looked at."""
-ENOUGH = 0.97
-"""A training with at least this skill has nothing to gain that is worth a run."""
-LEAST_GAP = 0.04
-"""Skill below the sound recipe from which on choices are tried one by one."""
-WORTH = 0.05
-"""A gain in skill below this is worth no further run."""
-RUNS = 30
-"""About how many runs a diagnosis makes."""
-MOST_STEPS = 1500
-LEAST_STEPS = 150
 STEPS_COMPARED = 6
 
 Shares = tuple[tuple[float, str], tuple[float, str], tuple[float, str]]
@@ -54,19 +60,20 @@ def draft_of(setup: Setup) -> Draft:
     return Draft(replace(plain(setup), network=start.network, optimizer=made), judge)
 
 
-def gather(setup: Setup, deadline: float, on_progress: Listener = silent) -> Evidence:
+def gather(setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_progress: Listener = silent) -> Evidence:
     """Run the training and its variations, and return what they show.
 
     Args:
         setup: The training as its user wrote it.
         deadline: Value of `time.perf_counter` at which to stop; what is left out is missing in the evidence.
+        symptoms: What the probes saw; it decides which runs are worth their time.
         on_progress: Told of every run.
 
     Raises:
         CannotRestartError: It cannot be started anew.
     """
     draft = draft_of(setup)
-    told = _Teller(on_progress)
+    told = Teller(on_progress)
     plain_run = told.run("plain", lambda: run(draft.setup, draft.judge, deadline=deadline))
     same, movement = compare_steps(setup)
     own_run = plain_run
@@ -91,7 +98,13 @@ def gather(setup: Setup, deadline: float, on_progress: Listener = silent) -> Evi
     )
     if min(own.skill, plain_run.score.skill) >= ENOUGH:
         return found
-    return _varied(found, draft, plain_run, deadline, told)
+    explained = any(
+        one.verdict is Verdict.FAIL and fault in EXPLAINING and weight >= CERTAIN
+        for one in symptoms
+        for fault, weight in one.suggests.items()
+    )
+    paired = any(one.name == "loss-pairing" and one.verdict is Verdict.PASS for one in symptoms)
+    return varied(found, draft, plain_run, deadline, told, explained=explained, paired=paired)
 
 
 def rate_of(draft: Draft) -> float:
@@ -99,112 +112,6 @@ def rate_of(draft: Draft) -> float:
     group = draft.make_optimizer(draft.setup.network.parameters()).param_groups[0]
     rate = float(group.get("lr", 1e-3))
     return -rate if group.get("maximize") else rate
-
-
-def _varied(found: Evidence, draft: Draft, base: Outcome, deadline: float, told: "_Teller") -> Evidence:
-    """Return the evidence with the sound recipe and with every choice changed."""
-    shorter = shortened(draft, base.seconds, deadline)
-    if shorter is not draft:
-        draft, base = shorter, told.run("shorter", lambda: _run_of(shorter, deadline))
-    choices = aspects(draft)
-    short = tuple(choice for choice in choices if choice.name != "epochs")
-    recipe = short
-    sound = told.run("sound recipe", lambda: _run_of(recipe_of(draft, short), deadline))
-    in_time = sound
-    if sound.score.skill < ENOUGH:
-        longer = _attempt(told, "sound recipe, longer", lambda: _run_of(recipe_of(draft, choices), deadline))
-        if longer is not None and longer.score.skill > sound.score.skill + WORTH:
-            sound, recipe = longer, choices
-    _, z = gain(base.score, sound.score)
-    found = replace(found, reference=sound.score.skill, reference_z=z, base=base.score.skill)
-    if max(sound.score.skill, found.ceiling - SLACK) - min(found.own.skill, base.score.skill) < LEAST_GAP:
-        return found  # nothing that is known to work does better: no choice can be to blame
-    tried = [_alone(choice, draft, base, deadline, told) for choice in choices]
-    best = max([sound.score.skill, *(one.alone for one in tried if one.alone is not None)])
-    if best - found.plain.skill > WORTH:
-        tried = [_left_out(one, draft, recipe, deadline, told) for one in tried]
-        tried = [replace(one, without=in_time.score.skill) if one.name == "epochs" else one for one in tried]
-    return replace(found, tried=tuple(tried))
-
-
-def shortened(draft: Draft, seconds: float, deadline: float) -> Draft:
-    """Return the training with fewer epochs where it is too long to be repeated for every choice.
-
-    Args:
-        draft: The training.
-        seconds: How long it took.
-        deadline: When all runs must be done.
-    """
-    setup = draft.setup
-    per_epoch = math.ceil(len(setup.train[0]) / setup.batch_size)
-    affordable = (deadline - time.perf_counter()) / RUNS / max(seconds, 1e-3) * setup.epochs * per_epoch
-    epochs = max(1, math.ceil(min(MOST_STEPS, max(affordable, LEAST_STEPS)) / per_epoch))
-    return draft if epochs >= setup.epochs else replace(draft, setup=replace(setup, epochs=epochs))
-
-
-def _alone(choice: Aspect, draft: Draft, base: Outcome, deadline: float, told: "_Teller") -> Tried:
-    """Return what making one choice sound does to the training as it is; the best of its alternatives."""
-    one = Tried(choice.name, choice.faults, choice.where, choice.doubt)
-    for change in choice.changes:
-        if time.perf_counter() > deadline:
-            break
-        outcome = _attempt(told, choice.name, lambda change=change: _run_of(change(draft), deadline))
-        if outcome is not None and (one.alone is None or outcome.score.skill > one.alone):
-            _, z = gain(base.score, outcome.score)
-            one = replace(one, alone=outcome.score.skill, alone_z=z, alone_balanced=outcome.score.balanced)
-    return one
-
-
-def _left_out(one: Tried, draft: Draft, recipe: tuple[Aspect, ...], deadline: float, told: "_Teller") -> Tried:
-    """Return what leaving one choice as it is does to the sound recipe."""
-    in_recipe = {choice.name for choice in recipe if belongs(choice)}
-    if one.name not in in_recipe or one.name == "epochs" or time.perf_counter() > deadline:
-        return one
-    without = recipe_of(draft, tuple(choice for choice in recipe if choice.name != one.name))
-    outcome = _attempt(told, f"all but {one.name}", lambda: _run_of(without, deadline))
-    return one if outcome is None else replace(one, without=outcome.score.skill)
-
-
-def belongs(choice: Aspect) -> bool:
-    """Return whether a choice is made sound in the sound recipe."""
-    if choice.name in ("output-activation", "loss", "rate-up", "rate-down", "class-weights"):
-        return False  # the head covers the first two, Adam at its usual rate the next two
-    return choice.doubt >= (0.4 if choice.name in ("weights", "squashing") else 0.1)
-
-
-def recipe_of(draft: Draft, choices: tuple[Aspect, ...]) -> Draft:
-    """Return the training with every choice made sound that looks unsound."""
-    made = draft
-    for choice in choices:
-        if belongs(choice):
-            made = choice.changes[0](made)
-    return made
-
-
-def _run_of(draft: Draft, deadline: float) -> Outcome:
-    return run(draft.setup, draft.judge, deadline=deadline)
-
-
-def _attempt(told: "_Teller", name: str, work: Callable[[], Outcome]) -> Outcome | None:
-    try:
-        return told.run(name, work)
-    except Exception:  # a variation that this network cannot take says nothing about the training
-        return None
-
-
-class _Teller:
-    """Tells a listener of every run."""
-
-    def __init__(self, on_progress: Listener) -> None:
-        self.on_progress = on_progress
-        self.done = 0
-
-    def run(self, name: str, work: Callable[[], Outcome]) -> Outcome:
-        """Do the work and return its outcome."""
-        outcome = work()
-        self.done += 1
-        self.on_progress(Progress("diagnose", self.done, 0, name))
-        return outcome
 
 
 def compare_steps(setup: Setup) -> tuple[bool, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict
+from equipoise.examine.diagnosis.aspects import HEAD
 from equipoise.examine.diagnosis.evidence import Course, Evidence, Tried
 
 FULL = 6.0
@@ -13,7 +14,6 @@ FULL = 6.0
 NONE = -1.5
 """Nats for a choice that accounts for none of it."""
 HALF = 0.5
-HEAD = ("head", "output-activation", "loss")
 FEW_STEPS = 150
 SHORT = 6
 """Epochs up to which a training counts as short."""

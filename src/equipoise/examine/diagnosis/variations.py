@@ -1,0 +1,164 @@
+"""The runs that separate causes: the sound recipe, each choice made sound alone, and each left as it is."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from equipoise.core.progress import Listener, Progress
+from equipoise.examine.diagnosis.aspects import HEAD, Aspect, aspects
+from equipoise.examine.diagnosis.draft import Draft
+from equipoise.examine.diagnosis.evidence import SLACK, Evidence, Tried
+from equipoise.examine.diagnosis.runs import Outcome, run
+from equipoise.examine.diagnosis.scoring import gain
+
+ENOUGH = 0.97
+"""A training with at least this skill has nothing to gain that is worth a run."""
+LEAST_GAP = 0.04
+"""Skill below the sound recipe from which on choices are tried one by one."""
+WORTH = 0.05
+"""A gain in skill below this is worth no further run."""
+NOTABLE = 0.2
+"""Share of the gap from which a choice that is enough is also left out, to see whether it is needed."""
+DOUBTFUL = 0.5
+RUNS = 25
+"""About how many runs a diagnosis makes."""
+MOST_STEPS = 1500
+LEAST_STEPS = 150
+
+
+class Teller:
+    """Runs what it is given and tells a listener of it.
+
+    Args:
+        on_progress: Told of every run.
+    """
+
+    def __init__(self, on_progress: Listener) -> None:
+        self.on_progress = on_progress
+        self.done = 0
+
+    def run(self, name: str, work: Callable[[], Outcome]) -> Outcome:
+        """Do the work and return its outcome."""
+        self.on_progress(Progress("diagnose", self.done, 0, name))
+        outcome = work()
+        self.done += 1
+        return outcome
+
+    def attempt(self, name: str, work: Callable[[], Outcome]) -> Outcome | None:
+        """Do the work and return its outcome, or None where this network cannot take the variation."""
+        try:
+            return self.run(name, work)
+        except Exception:  # it says nothing about the training
+            return None
+
+
+def varied(
+    found: Evidence, draft: Draft, base: Outcome, deadline: float, told: Teller, *, explained: bool, paired: bool
+) -> Evidence:
+    """Return the evidence with the sound recipe, and with every choice changed where that can tell causes apart.
+
+    Args:
+        found: What the training as it is showed.
+        draft: The training, with a plain loop.
+        base: Its run.
+        deadline: Value of `time.perf_counter` at which to stop.
+        told: Makes the runs.
+        explained: Whether a probe already saw a mechanism at work that explains everything.
+        paired: Whether output, loss and targets were seen to go together.
+    """
+    shorter = shortened(draft, base.seconds, deadline)
+    if shorter is not draft:
+        draft, base = shorter, told.run("shorter", lambda: _run_of(shorter, deadline))
+    choices = aspects(draft)
+    recipe = tuple(choice for choice in choices if choice.name != "epochs")
+    sound = told.run("sound recipe", lambda: _run_of(recipe_of(draft, recipe), deadline))
+    in_time = sound
+    if sound.score.skill < ENOUGH:
+        longer = told.attempt("sound recipe, longer", lambda: _run_of(recipe_of(draft, choices), deadline))
+        if longer is not None and longer.score.skill > sound.score.skill + WORTH:
+            sound, recipe = longer, choices
+    _, z = gain(base.score, sound.score)
+    found = replace(found, reference=sound.score.skill, reference_z=z, base=base.score.skill)
+    gap = max(sound.score.skill, found.ceiling - SLACK) - min(found.own.skill, base.score.skill)
+    if gap < LEAST_GAP or explained:
+        return found  # nothing that is known to work does better, or there is nothing left to ask
+    tried: list[Tried] = []
+    for choice in choices:
+        if paired and choice.name in HEAD[1:] and not _notable(tried, "head", base, gap):
+            continue  # the whole head made sound changes nothing: neither do its parts
+        tried.append(_alone(choice, draft, base, deadline, told))
+    tried = [_left_out(one, draft, recipe, deadline, told) if _is_asked(one, base, gap) else one for one in tried]
+    tried = [replace(one, without=in_time.score.skill) if one.name == "epochs" else one for one in tried]
+    return replace(found, tried=tuple(tried))
+
+
+def _notable(tried: list[Tried], name: str, base: Outcome, gap: float) -> bool:
+    return any(one.name == name and _is_enough(one, base, gap) for one in tried)
+
+
+def _is_enough(one: Tried, base: Outcome, gap: float) -> bool:
+    return one.alone is not None and one.alone - max(-1.0, base.score.skill) >= NOTABLE * gap
+
+
+def _is_asked(one: Tried, base: Outcome, gap: float) -> bool:
+    """Return whether it is worth a run to see whether a choice is needed: it is enough, or looks unsound."""
+    return _is_enough(one, base, gap) or one.doubt >= DOUBTFUL or one.name in ("optimizer", "head")
+
+
+def shortened(draft: Draft, seconds: float, deadline: float) -> Draft:
+    """Return the training with fewer epochs where it is too long to be repeated for every choice.
+
+    Args:
+        draft: The training.
+        seconds: How long it took.
+        deadline: When all runs must be done.
+    """
+    setup = draft.setup
+    per_epoch = math.ceil(len(setup.train[0]) / setup.batch_size)
+    affordable = (deadline - time.perf_counter()) / RUNS / max(seconds, 1e-3) * setup.epochs * per_epoch
+    epochs = max(1, math.ceil(min(MOST_STEPS, max(affordable, LEAST_STEPS)) / per_epoch))
+    return draft if epochs >= setup.epochs else replace(draft, setup=replace(setup, epochs=epochs))
+
+
+def _alone(choice: Aspect, draft: Draft, base: Outcome, deadline: float, told: Teller) -> Tried:
+    """Return what making one choice sound does to the training as it is; the best of its alternatives."""
+    one = Tried(choice.name, choice.faults, choice.where, choice.doubt)
+    for change in choice.changes:
+        if time.perf_counter() > deadline:
+            break
+        outcome = told.attempt(choice.name, lambda change=change: _run_of(change(draft), deadline))
+        if outcome is not None and (one.alone is None or outcome.score.skill > one.alone):
+            _, z = gain(base.score, outcome.score)
+            one = replace(one, alone=outcome.score.skill, alone_z=z, alone_balanced=outcome.score.balanced)
+    return one
+
+
+def _left_out(one: Tried, draft: Draft, recipe: tuple[Aspect, ...], deadline: float, told: Teller) -> Tried:
+    """Return what leaving one choice as it is does to the sound recipe."""
+    in_recipe = {choice.name for choice in recipe if belongs(choice)}
+    if one.name not in in_recipe or one.name == "epochs" or time.perf_counter() > deadline:
+        return one
+    without = recipe_of(draft, tuple(choice for choice in recipe if choice.name != one.name))
+    outcome = told.attempt(f"all but {one.name}", lambda: _run_of(without, deadline))
+    return one if outcome is None else replace(one, without=outcome.score.skill)
+
+
+def belongs(choice: Aspect) -> bool:
+    """Return whether a choice is made sound in the sound recipe."""
+    if choice.name in ("output-activation", "loss", "rate-up", "rate-down", "class-weights"):
+        return False  # the head covers the first two, Adam at its usual rate the next two
+    return choice.doubt >= (0.4 if choice.name in ("weights", "squashing") else 0.1)
+
+
+def recipe_of(draft: Draft, choices: tuple[Aspect, ...]) -> Draft:
+    """Return the training with every choice made sound that looks unsound."""
+    made = draft
+    for choice in choices:
+        if belongs(choice):
+            made = choice.changes[0](made)
+    return made
+
+
+def _run_of(draft: Draft, deadline: float) -> Outcome:
+    return run(draft.setup, draft.judge, deadline=deadline)
