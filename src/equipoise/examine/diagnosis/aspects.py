@@ -174,7 +174,11 @@ def weight_doubt(draft: Draft, heard: tuple[Call, ...]) -> tuple[float, str]:
     for call in heard:
         if call.kind != "weights":
             continue
-        for name, weight in draft.setup.network.get_submodule(call.path).named_parameters():
+        module = draft.setup.network.get_submodule(call.path)
+        doubt = _bias_doubt(module)
+        if doubt > worst:
+            worst, path = doubt, call.path
+        for name, weight in module.named_parameters():
             if weight.ndim < 2 or weight.numel() < 4:
                 continue
             rest = weight[0][0].numel() if weight.ndim > 2 else 1
@@ -189,6 +193,15 @@ def weight_doubt(draft: Draft, heard: tuple[Call, ...]) -> tuple[float, str]:
             if doubt > worst:
                 worst, path = doubt, call.path
     return worst, path
+
+
+def _bias_doubt(module: nn.Module) -> float:
+    """Return how far the biases shift what a layer puts out for inputs of deviation 1, in [0, 1]."""
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if not isinstance(weight, torch.Tensor) or not isinstance(bias, torch.Tensor) or weight.ndim < 2:
+        return 0.0
+    reach = float(weight.detach().flatten(1).norm(dim=1).median())
+    return min(1.0, max(0.0, abs(float(bias.detach().mean())) / max(reach, 1e-12) - 0.7))
 
 
 def _radius_log(weight: torch.Tensor) -> float:
@@ -294,9 +307,11 @@ def _loop_aspects(draft: Draft) -> tuple[Aspect, ...]:
     if float(group.get("weight_decay", 0.0) or 0.0) > 1e-3:
         found.append(Aspect("decay", {"over_regularised": 1.0}, "optimizer.weight_decay", (_no_decay,), 0.8))
     if setup.batch_size < 8:
-        found.append(Aspect("batch", {"batch_size_too_small": 1.0}, "loop.batch_size", (_usual_batch,), 0.6))
+        doubt = 0.9 if setup.batch_size <= 2 else 0.6
+        found.append(Aspect("batch", {"batch_size_too_small": 1.0}, "loop.batch_size", (_usual_batch,), doubt))
     if setup.batch_size > 2 * SOUND_BATCH and steps < FEW_STEPS:
-        found.append(Aspect("batch", {"batch_size_too_large": 1.0}, "loop.batch_size", (_usual_batch,), 0.5))
+        doubt = 0.9 if steps <= 2 * setup.epochs else 0.5
+        found.append(Aspect("batch", {"batch_size_too_large": 1.0}, "loop.batch_size", (_usual_batch,), doubt))
     if not setup.shuffle:
         found.append(Aspect("order", {"no_shuffle": 1.0}, "loop.order", (_shuffled,), 0.7))
     return tuple(found)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from equipoise.core.diagnosis import Cause, Symptom
 from equipoise.core.estimate import Verdict
 from equipoise.core.faults import FAULTS
+from equipoise.examine.diagnosis.aspects import HEAD
 from equipoise.examine.diagnosis.evidence import SLACK, Evidence, Tried
 from equipoise.examine.diagnosis.readings import Reading, readings, share
 
@@ -25,6 +26,8 @@ NAMED = 0.0
 """Log odds from which a fault is named."""
 SURE = 3.0
 """Standard errors from which a change counts as better; about 1 in 700 changes without effect goes so far."""
+UNEXPLAINED = 0.5
+"""Share of the reachable skill that must be missing for the likeliest fault to be named where none is likely."""
 SUSPICIOUS = 3.0
 """A probe with this weight lowers what counts as clearly below."""
 CERTAIN = 4.5
@@ -41,6 +44,9 @@ MECHANICAL = frozenset(
         "train_eval_mode",
         "data_leak",
         "double_softmax",
+        "wrong_output_activation",
+        "loss_mismatch",
+        "class_imbalance",
         "dead_layer",
         "wrong_labels",
         "overfitting",
@@ -67,7 +73,7 @@ class _Case:
             self.evidence.append((weight, sentence))
 
 
-def is_sick(found: Evidence, suspicion: float = 0.0) -> bool:
+def is_sick(found: Evidence, suspicion: float = 0.0, ends: bool = False) -> bool:
     """Return whether the training ends clearly below what is shown to be in reach: a sixth of that skill is missing.
 
     Where a probe already saw something wrong, or a choice that looks unsound accounts for the gap, a twelfth is enough,
@@ -76,20 +82,20 @@ def is_sick(found: Evidence, suspicion: float = 0.0) -> bool:
     Args:
         found: What the runs showed.
         suspicion: Largest weight that a failed probe gave to a fault, in nats.
+        ends: Whether output, loss and targets were seen not to go together.
     """
     reach, now = reachable(found), max(0.0, found.own.skill)
     gap = reach - now
-    if suspicion >= SUSPICIOUS or any(_is_unsound(one, found, reach) for one in found.tried):
+    if suspicion >= SUSPICIOUS or any(_is_unsound(one, found, reach, ends) for one in found.tried):
         avoidable = 1 - reach <= 0.45 * (1 - now)
         return gap >= (0.04 if avoidable else max(0.05, 0.08 * reach))
     return gap >= max(0.05, 0.15 * reach)
 
 
-def _is_unsound(one: Tried, found: Evidence, reach: float) -> bool:
+def _is_unsound(one: Tried, found: Evidence, reach: float, ends: bool) -> bool:
     """Return whether a choice that looks unsound is enough to close the gap."""
-    return (
-        one.doubt >= 0.8 and one.name in ("inputs", "targets", "decay", "dropout") and share(one, found, reach) >= 0.7
-    )
+    looks = (one.doubt >= 0.8 and one.name in ("inputs", "targets", "decay", "dropout")) or (ends and one.name in HEAD)
+    return looks and share(one, found, reach) >= 0.7
 
 
 def reachable(found: Evidence) -> float:
@@ -110,7 +116,8 @@ def causes(found: Evidence | None, symptoms: Iterable[Symptom]) -> tuple[Cause, 
     symptoms = tuple(symptoms)
     failed = [one for one in symptoms if one.verdict in (Verdict.FAIL, Verdict.WARN)]
     suspicion = max((max(one.suggests.values(), default=0.0) for one in failed), default=0.0)
-    sick = found is not None and is_sick(found, suspicion)
+    ends = any(one.name == "loss-pairing" for one in failed)
+    sick = found is not None and is_sick(found, suspicion, ends)
     cases = {fault: _Case() for fault in FAULTS}
     for symptom in symptoms:
         _weigh_symptom(cases, symptom, sick)
@@ -123,7 +130,7 @@ def causes(found: Evidence | None, symptoms: Iterable[Symptom]) -> tuple[Cause, 
                 case.odds = min(case.odds, -1.0)
     _explain_away(cases)
     named = sorted(((case.odds, fault) for fault, case in cases.items() if case.odds > NAMED), reverse=True)
-    if sick and not named:
+    if found is not None and sick and not named and found.own.skill < (1 - UNEXPLAINED) * reachable(found):
         named = sorted(((case.odds, fault) for fault, case in cases.items()), reverse=True)[:1]
     return tuple(_cause(fault, cases[fault]) for _, fault in named)
 

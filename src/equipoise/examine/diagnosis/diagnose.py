@@ -1,6 +1,7 @@
 """Find what is wrong with a training, where and why: `equipoise.diagnose`."""
 
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,10 @@ from equipoise.examine.probes.setup import (
 
 PROBING_SHARE = 0.4
 """Share of the budget after which no further probe is begun."""
+INTERRUPTED = "interrupted"
+"""Key of `Diagnosis.skipped` for a diagnosis that was cut off by the user; it claims no health."""
+RUNS = "counterfactual runs"
+"""Key of `Diagnosis.skipped` for runs that could not be made."""
 
 
 def diagnose(
@@ -66,32 +71,51 @@ def diagnose(
         budget_s: Seconds that it may take, about.
         on_progress: Told of every probe and run.
 
+    Returns:
+        The diagnosis; after a KeyboardInterrupt, of what was known by then, with `interrupted` among what was skipped.
+
     Raises:
         ValueError: Data of different lengths, none at all, or a batch size or number of epochs below 1.
     """
     began = time.perf_counter()
     _check(train, validation, batch_size, epochs)
     setup = Setup(network, loss, optimizer, train, validation, batch_size, epochs, shuffle, step, begin, evaluate)
-    symptoms = _probe(setup, began + PROBING_SHARE * budget_s, on_progress)
-    skipped = {one.name: one.claim for one in symptoms if one.verdict is Verdict.SKIPPED}
+    symptoms: list[Symptom] = []
     found: Evidence | None = None
+    not_run: dict[str, str] = {}
     try:
-        with untouched(setup):
-            found = gather(setup, began + 0.9 * budget_s, symptoms, on_progress)
-    except CannotRestartError as reason:
-        skipped["counterfactual runs"] = str(reason)
-    except Exception as problem:  # the user's network, loss or loop breaks: the probes have said how
-        skipped["counterfactual runs"] = f"the training cannot be run: {type(problem).__name__}: {problem}"
+        for symptom in _probe(setup, began + PROBING_SHARE * budget_s, on_progress):
+            symptoms.append(symptom)
+        found, not_run = _gathered(setup, began + 0.9 * budget_s, tuple(symptoms), on_progress)
+    except KeyboardInterrupt:
+        not_run = {INTERRUPTED: "this is what was known by then"}
     on_progress(Progress("diagnose", 0, 0, finished=True))
+    return _concluded(found, symptoms, not_run, time.perf_counter() - began)
+
+
+def _concluded(found: Evidence | None, symptoms: list[Symptom], not_run: dict[str, str], seconds: float) -> Diagnosis:
     named = causes(found, symptoms)
     return Diagnosis(
-        healthy=not named,
+        healthy=not named and INTERRUPTED not in not_run,
         causes=named,
         symptoms=tuple(sorted(symptoms, key=lambda one: -one.verdict.severity)),
         score={} if found is None else _scores(found),
-        skipped=skipped,
-        seconds=time.perf_counter() - began,
+        skipped={one.name: one.claim for one in symptoms if one.verdict is Verdict.SKIPPED} | not_run,
+        seconds=seconds,
     )
+
+
+def _gathered(
+    setup: Setup, deadline: float, symptoms: tuple[Symptom, ...], on_progress: Listener
+) -> tuple[Evidence | None, dict[str, str]]:
+    """Return what the runs found, or None with the reason."""
+    try:
+        with untouched(setup):
+            return gather(setup, deadline, symptoms, on_progress), {}
+    except CannotRestartError as reason:
+        return None, {RUNS: str(reason)}
+    except Exception as problem:  # the user's network, loss or loop breaks: the probes have said how
+        return None, {RUNS: f"the training cannot be run: {type(problem).__name__}: {problem}"}
 
 
 def _check(train: Batch, validation: Batch | None, batch_size: int, epochs: int) -> None:
@@ -114,17 +138,15 @@ def _check(train: Batch, validation: Batch | None, batch_size: int, epochs: int)
         )
 
 
-def _probe(setup: Setup, deadline: float, on_progress: Listener) -> tuple[Symptom, ...]:
-    found: list[Symptom] = []
+def _probe(setup: Setup, deadline: float, on_progress: Listener) -> Iterator[Symptom]:
     for position, (name, probe) in enumerate(PROBES.items()):
         if time.perf_counter() > deadline:
             claim = "Not measured: the time for probes was spent."
-            found.append(Symptom(name=name, verdict=Verdict.SKIPPED, claim=claim))
+            yield Symptom(name=name, verdict=Verdict.SKIPPED, claim=claim)
             continue
         on_progress(Progress("probe", position, len(PROBES), name))
-        found.append(probe(setup))
+        yield probe(setup)
     on_progress(Progress("probe", len(PROBES), len(PROBES), finished=True))
-    return tuple(found)
 
 
 def _scores(found: Evidence) -> dict[str, float]:

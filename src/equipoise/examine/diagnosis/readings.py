@@ -14,6 +14,12 @@ FULL = 6.0
 NONE = -1.5
 """Nats for a choice that accounts for none of it."""
 HALF = 0.5
+UNTOLD = {
+    "head": {"wrong_output_activation": 0.5, "loss_mismatch": 0.6},
+    "output-activation": {"wrong_output_activation": 0.5},
+    "loss": {"loss_mismatch": 0.5},
+}
+"""What the ends of a training are blamed for where the probe of their pairing saw nothing wrong."""
 FEW_STEPS = 150
 SHORT = 6
 """Epochs up to which a training counts as short."""
@@ -94,7 +100,7 @@ def _choices(found: Evidence, by_name: dict[str, Symptom], reach: float) -> Iter
         faults = _squashed(found) if one.name == "squashing" else one.faults
         if one.name in HEAD:  # the probe of the pairing says what it is; this run, that it matters
             most = max(told.values(), default=1.0)
-            faults = {fault: max(0.25, told.get(fault, 0.0) / most) for fault in faults}
+            faults = {fault: max(0.25, told.get(fault, 0.0) / most) for fault in faults} if told else UNTOLD[one.name]
         yield Reading(
             {fault: weight * part if weight > 0 else weight for fault, part in faults.items()},
             (one.where,),
@@ -114,7 +120,8 @@ def _specific(found: Evidence, reach: float) -> float:
     More steps, larger steps and another optimiser help almost any training a little; they are blamed for what is left.
     """
     own = (*HEAD, "inputs", "targets", "decay", "dropout", "hidden-activation")
-    return max((share(one, found, reach) for one in found.tried if one.name in own), default=0.0)
+    blamed = [one for one in found.tried if one.name in own or (one.name == "batch" and one.doubt >= 0.8)]
+    return max((share(one, found, reach) for one in blamed), default=0.0)
 
 
 def _shortness(own: Course) -> float:
@@ -264,10 +271,9 @@ def _imbalance(found: Evidence) -> Iterator[Reading]:
         if one.name != "class-weights" or one.alone is None:
             continue
         rise = one.alone_balanced - found.own.balanced
-        lost = found.own.skill < 0.1
-        if rise > 0.15 and lost:
+        if rise > 0.2 and found.own.balanced < 0.75:
             yield Reading(
-                {"class_imbalance": 3.0 + 6.0 * min(0.5, rise)},
+                {"class_imbalance": 4.0 + 5.0 * min(0.5, rise)},
                 ("targets",),
                 f"Mean recall over the classes is {found.own.balanced:.2f}, and {one.alone_balanced:.2f} when every "
                 "class weighs alike.",

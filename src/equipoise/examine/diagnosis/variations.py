@@ -21,6 +21,8 @@ WORTH = 0.05
 NOTABLE = 0.2
 """Share of the gap from which a choice that is enough is also left out, to see whether it is needed."""
 DOUBTFUL = 0.5
+RARE = 0.8
+"""Mean recall over the classes below which rare classes may be missing."""
 RUNS = 25
 """About how many runs a diagnosis makes."""
 MOST_STEPS = 1500
@@ -82,7 +84,10 @@ def varied(
     found = replace(found, reference=sound.score.skill, reference_z=z, base=base.score.skill)
     gap = max(sound.score.skill, found.ceiling - SLACK) - min(found.own.skill, base.score.skill)
     if gap < LEAST_GAP or explained:
-        return found  # nothing that is known to work does better, or there is nothing left to ask
+        # Nothing that is known to work does better, or there is nothing left to ask; but for rare classes, which the
+        # score hardly sees.
+        rare = [choice for choice in choices if choice.name == "class-weights" and found.own.balanced < RARE]
+        return replace(found, tried=tuple(_alone(choice, draft, base, deadline, told) for choice in rare))
     tried: list[Tried] = []
     for choice in choices:
         if paired and choice.name in HEAD[1:] and not _notable(tried, "head", base, gap):
@@ -156,8 +161,18 @@ def recipe_of(draft: Draft, choices: tuple[Aspect, ...]) -> Draft:
     made = draft
     for choice in choices:
         if belongs(choice):
-            made = choice.changes[0](made)
+            changed = choice.changes[0](made)
+            made = changed if _runs(changed) else made
     return made
+
+
+def _runs(draft: Draft) -> bool:
+    """Return whether a network still takes its inputs after a change; some reach into their own parts."""
+    try:
+        draft.outputs()
+    except Exception:  # whatever the user's network raises
+        return False
+    return True
 
 
 def _run_of(draft: Draft, deadline: float) -> Outcome:
