@@ -103,7 +103,9 @@ FAULTS: dict[str, Fault] = {
         "Apply softmax, normalisation and reshaping along the feature axis, not along the samples.",
     ),
     "train_eval_mode": Fault(
-        "the network is in the wrong mode", "Call network.train() before training and network.eval() before evaluating."
+        "the network is in the wrong mode",
+        "Call network.train() before training and network.eval() before evaluating.",
+        ("parameters_without_gradient",),
     ),
     "no_shuffle": Fault("batches come in a fixed or sorted order", "Shuffle the rows anew for every epoch."),
     "data_leak": Fault(

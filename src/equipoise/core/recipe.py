@@ -54,6 +54,8 @@ class Recipe(Record):
         weight_averaging: `exponential` (decay `averaging_decay`) or `tail` (mean over the last quarter of the epochs).
         keep: Which network is returned: `best` by validation score (ties: by validation loss), or `last`.
         augmentation: Applied to training batches only.
+        governor: Whether training that breaks (a loss that is not finite, a spike that stays, units that fall silent)
+            is rolled back and corrected; a healthy training is the same, bit for bit, with and without.
         precision: `float32`, or `bfloat16` autocast.
         checkpoint_activations: Recompute activations in the backward pass to save memory.
         device: `auto`, `cpu`, `cuda` or `mps`.
@@ -88,6 +90,7 @@ class Recipe(Record):
     averaging_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99
     keep: Literal["best", "last"] = "best"
     augmentation: tuple[Augmentation, ...] = ()
+    governor: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
     checkpoint_activations: bool = False
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -12,6 +12,7 @@ class StopReason(StrEnum):
     TIME_BUDGET = "time-budget"
     INTERRUPTED = "interrupted"
     NOT_FINITE = "not-finite"
+    UNSTABLE = "unstable"
     NOT_TRAINED = "not-trained"
 
     @property
@@ -31,5 +32,8 @@ _HELP = {
     "`equipoise run --resume DIR` goes on from the last checkpoint.",
     StopReason.NOT_FINITE: "The loss became infinite or not a number; the last finite network was kept. "
     "Lower the learning rate, clip gradients (`recipe.max_grad_norm`) or look at the input scale.",
+    StopReason.UNSTABLE: "The training broke (its loss rose and stayed up, or the network said the same to every "
+    "sample) and none of the governor's corrections helped; the best network seen was kept. The question "
+    "training-stability lists what was tried. Look at the scale of inputs and targets, the output layer and the loss.",
     StopReason.NOT_TRAINED: "The network was examined as it came; nothing was trained.",
 }

@@ -25,13 +25,24 @@ from equipoise.examine.generalisation.accuracy import Accuracy
 from equipoise.examine.generalisation.calibration import Calibration
 from equipoise.examine.generalisation.overfitting import Overfitting
 from equipoise.examine.generalisation.underfitting import Underfitting
+from equipoise.examine.learning.batch_independence import BatchIndependence
 from equipoise.examine.learning.dead_units import DeadUnits
+from equipoise.examine.learning.exploding_gradient import ExplodingGradient
+from equipoise.examine.learning.gradient_reach import GradientReach
+from equipoise.examine.learning.initial_loss import InitialLoss
+from equipoise.examine.learning.loop_bugs import LoopBugs
+from equipoise.examine.learning.loss_pairing import LossPairing
 from equipoise.examine.learning.loss_trend import LossTrend
+from equipoise.examine.learning.memorises_a_batch import MemorisesABatch
 from equipoise.examine.learning.saturated_units import SaturatedUnits
+from equipoise.examine.learning.step_descends import StepDescends
+from equipoise.examine.learning.step_size import StepSize
+from equipoise.examine.learning.vanishing_gradient import VanishingGradient
 from equipoise.examine.noise.corruption import Corruption
 from equipoise.examine.noise.input_noise import InputNoise
 from equipoise.examine.question import THEMES, Card, Context, Question
 from equipoise.examine.stability.input_sensitivity import InputSensitivity
+from equipoise.examine.stability.training_stability import TrainingStability
 from equipoise.examine.subject import Subject
 
 ENTRY_POINTS = "equipoise.questions"
@@ -42,6 +53,16 @@ BUILT_IN: tuple[Question, ...] = (
     TargetScale(),
     ClassBalance(),
     SplitLeakage(),
+    LossPairing(),
+    InitialLoss(),
+    GradientReach(),
+    StepDescends(),
+    BatchIndependence(),
+    MemorisesABatch(),
+    LoopBugs(),
+    VanishingGradient(),
+    ExplodingGradient(),
+    StepSize(),
     LossTrend(),
     DeadUnits(),
     SaturatedUnits(),
@@ -49,6 +70,7 @@ BUILT_IN: tuple[Question, ...] = (
     Overfitting(),
     Underfitting(),
     Calibration(),
+    TrainingStability(),
     InputSensitivity(),
     InputNoise(),
     Corruption(),

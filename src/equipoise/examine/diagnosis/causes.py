@@ -30,6 +30,8 @@ UNEXPLAINED = 0.5
 """Share of the reachable skill that must be missing for the likeliest fault to be named where none is likely."""
 SUSPICIOUS = 3.0
 """A probe with this weight lowers what counts as clearly below."""
+HEARD = 0.3
+"""Weight of a streaming detector's evidence beside that of a probe."""
 CERTAIN = 4.5
 """A probe with this weight saw the mechanism itself; the fault is named even where the training does well."""
 
@@ -106,22 +108,25 @@ def reachable(found: Evidence) -> float:
     return min(1.0, max(0.0, found.plain.skill, found.ceiling - SLACK, *sure))
 
 
-def causes(found: Evidence | None, symptoms: Iterable[Symptom]) -> tuple[Cause, ...]:
+def causes(found: Evidence | None, symptoms: Iterable[Symptom], *, raises: bool = False) -> tuple[Cause, ...]:
     """Return what is wrong, likeliest first; nothing for a healthy training.
 
     Args:
         found: What the runs showed; None when the training could not be run.
         symptoms: What the probes saw.
+        raises: Whether the training cannot be run since it raises an exception.
     """
     symptoms = tuple(symptoms)
     failed = [one for one in symptoms if one.verdict in (Verdict.FAIL, Verdict.WARN)]
     suspicion = max((max(one.suggests.values(), default=0.0) for one in failed), default=0.0)
     ends = any(one.name == "loss-pairing" for one in failed)
-    sick = found is not None and is_sick(found, suspicion, ends)
+    sick = raises if found is None else is_sick(found, suspicion, ends)
     cases = {fault: _Case() for fault in FAULTS}
     for symptom in symptoms:
         _weigh_symptom(cases, symptom, sick)
     if found is not None:
+        for symptom in found.heard if sick else ():
+            _weigh_heard(cases, symptom)
         for reading in readings(found, symptoms, reachable(found), sick):
             _weigh_reading(cases, reading)
     if not sick:
@@ -131,7 +136,9 @@ def causes(found: Evidence | None, symptoms: Iterable[Symptom]) -> tuple[Cause, 
     _explain_away(cases)
     named = sorted(((case.odds, fault) for fault, case in cases.items() if case.odds > NAMED), reverse=True)
     if found is not None and sick and not named and found.own.skill < (1 - UNEXPLAINED) * reachable(found):
-        named = sorted(((case.odds, fault) for fault, case in cases.items()), reverse=True)[:1]
+        looks = {fault: one.doubt for one in found.tried for fault in one.faults}
+        likeliest = max(cases, key=lambda fault: (cases[fault].odds, looks.get(fault, 0.0)))
+        named = [(cases[likeliest].odds, likeliest)]
     return tuple(_cause(fault, cases[fault]) for _, fault in named)
 
 
@@ -144,6 +151,12 @@ def _weigh_symptom(cases: dict[str, _Case], symptom: Symptom, sick: bool) -> Non
         cases[fault].add(share * weight, symptom.where, symptom.claim)
         if symptom.verdict is Verdict.FAIL:
             cases[fault].seen = max(cases[fault].seen, weight)
+
+
+def _weigh_heard(cases: dict[str, _Case], symptom: Symptom) -> None:
+    """Weigh what a streaming detector heard: it names symptoms rather than causes, so less than a probe."""
+    for fault, weight in symptom.suggests.items():
+        cases[fault].add(HEARD * weight, symptom.where, symptom.claim)
 
 
 def _weigh_reading(cases: dict[str, _Case], reading: Reading) -> None:

@@ -25,6 +25,7 @@ from equipoise.examine.probes.setup import (
     Step,
 )
 
+RAISES = "the training cannot be run"
 PROBING_SHARE = 0.4
 """Share of the budget after which no further probe is begun."""
 INTERRUPTED = "interrupted"
@@ -94,7 +95,8 @@ def diagnose(
 
 
 def _concluded(found: Evidence | None, symptoms: list[Symptom], not_run: dict[str, str], seconds: float) -> Diagnosis:
-    named = causes(found, symptoms)
+    named = causes(found, symptoms, raises=not_run.get(RUNS, "").startswith(RAISES))
+    symptoms += () if found is None else found.heard
     return Diagnosis(
         healthy=not named and INTERRUPTED not in not_run,
         causes=named,
@@ -115,7 +117,7 @@ def _gathered(
     except CannotRestartError as reason:
         return None, {RUNS: str(reason)}
     except Exception as problem:  # the user's network, loss or loop breaks: the probes have said how
-        return None, {RUNS: f"the training cannot be run: {type(problem).__name__}: {problem}"}
+        return None, {RUNS: f"{RAISES}: {type(problem).__name__}: {problem}"}
 
 
 def _check(train: Batch, validation: Batch | None, batch_size: int, epochs: int) -> None:

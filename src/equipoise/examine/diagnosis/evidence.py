@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from equipoise.core.diagnosis import Symptom
+
 SLACK = 0.1
 """A classical learner counts for this much less than it reaches: its ways are not open to every network."""
 
@@ -84,6 +86,7 @@ class Evidence:
         reference_z: How many standard errors the sound recipe is better than `base`.
         base: Skill of the training that the choices were changed in; cut short where the whole would take too long.
         tried: The choices that were changed.
+        heard: What the streaming detectors heard while the training ran as it is.
         at_birth: Dead, saturated and constant shares before the first step, as in `Course`.
         rate: Learning rate of the optimiser's first group; negative where it climbs.
         is_plain: Whether a step of the own loop is a plain step.
@@ -99,6 +102,7 @@ class Evidence:
     base: float = 0.0
     reference_z: float = 9.0
     tried: tuple[Tried, ...] = field(default=())
+    heard: tuple[Symptom, ...] = ()
     at_birth: tuple[tuple[float, str], tuple[float, str], tuple[float, str]] = ((0.0, ""), (0.0, ""), (0.0, ""))
     rate: float = 1e-3
     is_plain: bool = True

@@ -74,11 +74,13 @@ def gather(setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_p
     """
     draft = draft_of(setup)
     told = Teller(on_progress)
-    plain_run = told.run("plain", lambda: run(draft.setup, draft.judge, deadline=deadline))
+    plain_run = told.run(
+        "plain", lambda: run(draft.setup, draft.judge, deadline=deadline, listening=setup.step is None)
+    )
     same, movement = compare_steps(setup)
     own_run = plain_run
     if setup.step is not None:
-        own_run = told.run("own loop", lambda: run(setup, draft.judge, deadline=deadline))
+        own_run = told.run("own loop", lambda: run(setup, draft.judge, deadline=deadline, listening=True))
         # A schedule shows only later.
         same = same and abs(own_run.score.skill - plain_run.score.skill) < WORTH
     seen = judged_by_user(setup, draft.judge, own_run)
@@ -92,6 +94,7 @@ def gather(setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_p
         ceiling=ceiling(draft.setup.train, draft.judge),
         learnable=learnable(draft.setup.train, draft.judge),
         at_birth=birth,
+        heard=own_run.symptoms,
         rate=rate_of(draft),
         is_plain=same,
         movement=movement,

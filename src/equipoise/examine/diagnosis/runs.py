@@ -1,5 +1,6 @@
 """One run of a training from its start, and what came of it."""
 
+import contextlib
 import inspect
 import math
 import time
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from equipoise.core.diagnosis import Symptom
 from equipoise.examine.diagnosis.scoring import Goal, Score, score
 from equipoise.examine.probes.setup import (
     Batch,
@@ -23,6 +25,7 @@ from equipoise.examine.probes.setup import (
     rows,
     take_step,
 )
+from equipoise.vitals.watch import watch
 
 EVALUATED_AT_ONCE = 512
 MOST_JUDGED = 2000
@@ -71,6 +74,7 @@ class Outcome:
         finite: Whether every loss was finite.
         complete: Whether it was run to its end.
         state: The network and optimiser at the end.
+        symptoms: What the streaming detectors heard, where they listened.
         seconds: Wall-clock time.
     """
 
@@ -83,6 +87,7 @@ class Outcome:
     finite: bool
     complete: bool
     state: Running
+    symptoms: tuple[Symptom, ...]
     seconds: float
 
 
@@ -104,7 +109,7 @@ def judged_rows(data: Batch) -> Batch:
     return rows(data, slice(0, MOST_JUDGED))
 
 
-def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf) -> Outcome:
+def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf, listening: bool = False) -> Outcome:
     """Train from the start and judge.
 
     Args:
@@ -112,6 +117,7 @@ def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf
         judge: How the network is judged.
         seed: Seeds the order of the rows and everything random in the loop.
         deadline: Value of `time.perf_counter` at which it stops early.
+        listening: Whether the streaming detectors listen to it.
 
     Raises:
         CannotRestartError: It cannot be started anew.
@@ -126,14 +132,16 @@ def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf
         state = restarted(setup)
         if setup.begin is None:
             state.network.train()
-        for batch in batches(setup, generator):
-            is_look = len(losses) + 1 in looks
-            before = weights_of(state.network) if is_look else {}
-            losses.append(float(take_step(setup, state, batch)))
-            if is_look:
-                seen.append(_look(setup, judge, state, before))
-            if time.perf_counter() > deadline:
-                break
+        vitals = watch(state.network, state.optimizer) if listening else None
+        with vitals or contextlib.nullcontext():
+            for batch in batches(setup, generator):
+                is_look = len(losses) + 1 in looks
+                before = weights_of(state.network) if is_look else {}
+                losses.append(float(take_step(setup, state, batch)))
+                if is_look:
+                    seen.append(_look(setup, judge, state, before))
+                if time.perf_counter() > deadline:
+                    break
         if len(losses) not in looks:
             seen.append(_look(setup, judge, state, {}))
         train = judge.judge(state.network, judged_rows(setup.train))
@@ -147,6 +155,7 @@ def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf
         finite=bool(np.isfinite(losses).all()),
         complete=len(losses) == total,
         state=state,
+        symptoms=vitals.symptoms() if vitals is not None else (),
         seconds=time.perf_counter() - began,
     )
 

@@ -1,0 +1,143 @@
+"""`loss-shapes`: do outputs and targets meet in the loss one to one, or does it raise or broadcast?"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from equipoise.core.diagnosis import Symptom
+from equipoise.core.estimate import Estimate, Verdict, exact
+from equipoise.examine.probes.anatomy import trace
+from equipoise.examine.probes.loss_behaviour import loss_behaviour
+from equipoise.examine.probes.probe import InapplicableError, probe
+from equipoise.examine.probes.raised import Complaint, of_forward, of_loss
+from equipoise.examine.probes.sampling import sample, targets_of
+from equipoise.examine.probes.setup import Loss, Setup, running
+from equipoise.examine.probes.task import task_of
+
+NAME = "loss-shapes"
+_ROWS = 16
+
+
+@probe(NAME)
+def loss_shapes(setup: Setup) -> Symptom:
+    """Run one batch through network and loss and see what meets what.
+
+    The loss broadcasts when spelling the broadcast out changes nothing; it matters when one sample's outputs are then
+    pulled towards other samples' targets. An exception of the network or the loss is a diagnosis of its own.
+    """
+    network = running(setup).network
+    n = len(setup.train[0])
+    inputs, targets = sample(setup, min(setup.batch_size, _ROWS) if setup.batch_size > 1 else min(n, _ROWS))
+    if len(setup.train[1]) != n:
+        claim = f"There are {n} inputs but {len(setup.train[1])} targets. Give each input its target."
+        return _failed(claim, ("targets",), {"wrong_labels": 5.0})
+    try:
+        outputs = network(inputs)
+    except Exception as problem:  # whatever the user's network raises
+        return _of(of_forward(problem, network.eval(), inputs))
+    if not isinstance(outputs, Tensor):
+        raise InapplicableError(f"the network returns a {type(outputs).__name__}, whose parts only its loss knows")
+    where_last = trace(network, inputs).where_last()
+    if outputs.dim() == 0 or len(outputs) != len(inputs):
+        got = f"{len(inputs)} samples give outputs of shape {tuple(outputs.shape)}"
+        cure = "Keep the samples on the first axis, with x.flatten(1) in place of x.view(-1, ...)."
+        return _failed(f"{got}. {cure}", ("loop.forward", where_last), {"batch_mixing": 5.0, "shape_broadcast": 2.0})
+    try:
+        value = torch.as_tensor(setup.loss(outputs, targets.clone()))
+        targets = _with_extremes(setup, targets)
+        setup.loss(outputs.detach(), targets.clone())
+    except Exception as problem:  # whatever the user's loss raises
+        return _of(of_loss(problem, setup.loss, outputs.detach(), targets, where_last))
+    return _of_value(setup, value, outputs.detach(), targets, where_last)
+
+
+def _with_extremes(setup: Setup, targets: Tensor) -> Tensor:
+    """Return targets whose first rows are replaced by those with the smallest and the largest target of all."""
+    known = targets_of(setup)
+    flat = known.detach().double().reshape(len(known), -1)
+    changed = targets.clone()
+    extremes = (int(flat.min(1).values.argmin()), int(flat.max(1).values.argmax()))
+    for place, row in enumerate(extremes[: len(changed)]):
+        changed[place] = known[row]
+    return changed
+
+
+def _of_value(setup: Setup, value: Tensor, outputs: Tensor, targets: Tensor, where_last: str) -> Symptom:
+    shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
+    if value.numel() != 1:
+        claim = f"The loss of {shapes} has shape {tuple(value.shape)}; backward needs one number. Take its mean."
+        return _failed(claim, ("loss",), {"loss_mismatch": 4.0})
+    if not math.isfinite(float(value)):
+        return _not_finite(float(value), outputs, shapes, where_last)
+    if not value.requires_grad:
+        claim = f"The loss of {shapes} has no gradient. Remove detach(), no_grad(), argmax and conversions to numpy."
+        return _failed(claim, ("loss", "loop.forward"), {"parameters_without_gradient": 6.0})
+    task = task_of(outputs, targets_of(setup))
+    behaviour = loss_behaviour(setup.loss, outputs, targets, task)
+    if outputs.shape != targets.shape and _spelled_out(setup.loss, outputs, targets):
+        return _broadcast(setup.loss, outputs, targets, behaviour.mixes_samples)
+    if behaviour.mixes_samples:
+        claim = f"The loss of {shapes} pulls a sample's outputs towards other samples' targets."
+        return Symptom(name=NAME, verdict=Verdict.WARN, claim=claim, where=("loss",), suggests={"batch_mixing": 2.5})
+    return Symptom(name=NAME, verdict=Verdict.PASS, claim=f"The loss takes {shapes}, sample by sample.")
+
+
+def _not_finite(value: float, outputs: Tensor, shapes: str, where_last: str) -> Symptom:
+    if not bool(torch.isfinite(outputs).all()):
+        claim = f"Outputs are not finite before the first step. The loss of {shapes} is {value}."
+        faults = {"bad_initialization": 2.0, "unscaled_input": 2.0, "exploding_gradient": 1.5}
+        return _failed(claim, ("inputs", where_last), faults)
+    low, high = float(outputs.min()), float(outputs.max())
+    claim = (
+        f"The loss of {shapes} is {value} although outputs are finite, from {low:.3g} to {high:.3g}: it is undefined "
+        "there. Use a loss on logits, which is defined everywhere."
+    )
+    return _failed(claim, ("loss", where_last), {"loss_mismatch": 3.5, "wrong_output_activation": 3.5})
+
+
+@torch.no_grad()
+def _spelled_out(loss: Loss, outputs: Tensor, targets: Tensor) -> bool:
+    """Whether the loss stays the same when both are expanded to their common shape, for several outputs."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        drawn = torch.rand(outputs.shape, generator=generator).to(outputs) * 0.8 + 0.1
+        try:
+            wide = torch.broadcast_tensors(drawn, targets)
+            torch.manual_seed(0)  # a loss may draw numbers of its own
+            one = float(loss(drawn, targets))
+            torch.manual_seed(0)
+            other = float(loss(*wide))
+        except Exception:  # shapes or types that do not broadcast
+            return False
+        if abs(one - other) > 1e-4 * max(abs(one), abs(other)):
+            return False
+    return True
+
+
+def _broadcast(loss: Loss, outputs: Tensor, targets: Tensor, mixes: bool) -> Symptom:
+    common = tuple(torch.broadcast_shapes(outputs.shape, targets.shape))
+    claim = f"Outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)} broadcast to {common} in the loss"
+    if outputs.numel() == targets.numel():
+        if not mixes:
+            return Symptom(name=NAME, verdict=Verdict.PASS, claim=f"{claim}, which changes nothing.")
+        with torch.no_grad():
+            one, other = float(loss(outputs, targets)), float(loss(outputs.reshape(targets.shape), targets))
+        claim += f": it is {one:.4g} there and {other:.4g} with matching shapes"
+        return _failed(f"{claim}. Give both one shape.", ("loss",), {"shape_broadcast": 8.0}, one=one, other=other)
+    claim += ": each output is compared with several targets, or each target with several outputs"
+    faults = {"shape_broadcast": 5.0, "loss_mismatch": 2.0}
+    return _failed(f"{claim}. Give the last layer as many units as there are targets.", ("loss", "targets"), faults)
+
+
+def _of(complaint: Complaint) -> Symptom:
+    return _failed(complaint.sentence, complaint.where, complaint.suggests)
+
+
+def _failed(
+    claim: str, where: tuple[str, ...], suggests: dict[str, float], one: float | None = None, other: float | None = None
+) -> Symptom:
+    estimates: dict[str, Estimate] = {}
+    if one is not None and other is not None:
+        estimates = {"loss as it is": exact(one), "loss of matching shapes": exact(other)}
+    return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=where, suggests=suggests, estimates=estimates)
