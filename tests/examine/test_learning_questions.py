@@ -1,0 +1,177 @@
+"""The learning questions: a healthy training passes each, one with the planted fault fails it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from equipoise.core.estimate import Verdict
+from equipoise.core.plan import Plan
+from equipoise.data.given import splits_from
+from equipoise.examine.ask import ask, own_generator
+from equipoise.examine.learning.batch_independence import BatchIndependence
+from equipoise.examine.learning.exploding_gradient import ExplodingGradient
+from equipoise.examine.learning.gradient_reach import GradientReach
+from equipoise.examine.learning.initial_loss import InitialLoss
+from equipoise.examine.learning.loop_bugs import LoopBugs
+from equipoise.examine.learning.loss_pairing import LossPairing
+from equipoise.examine.learning.memorises_a_batch import MemorisesABatch
+from equipoise.examine.learning.step_descends import StepDescends
+from equipoise.examine.learning.step_size import StepSize
+from equipoise.examine.learning.vanishing_gradient import VanishingGradient
+from equipoise.examine.probes.setup import Setup
+from equipoise.examine.question import Context, InapplicableError
+from equipoise.examine.subject import Subject
+from equipoise.fit.fit import fit
+from equipoise.testing import best_classifier, check_question
+
+ALL = (
+    LossPairing(),
+    InitialLoss(),
+    GradientReach(),
+    StepDescends(),
+    BatchIndependence(),
+    MemorisesABatch(),
+    LoopBugs(),
+    VanishingGradient(),
+    ExplodingGradient(),
+    StepSize(),
+)
+
+
+def rows(n=400, seed=0):
+    generator = np.random.default_rng(seed)
+    centres = 1.5 * generator.normal(size=(6, 5))
+    which = generator.integers(0, 6, n)
+    return (centres[which] + 0.7 * generator.normal(size=(n, 5))).astype(np.float32), which % 3
+
+
+@pytest.fixture(scope="module")
+def subject():
+    inputs, labels = rows()
+    splits = splits_from((inputs, np.array(["a", "b", "c"])[labels]), seed=0)
+    plan = Plan.read(
+        {
+            "name": "three-classes",
+            "data": {"source": "given"},
+            "network": {"family": "dense", "hidden": [24, 24]},
+            "recipe": {"epochs": 6, "learning_rate": 5e-3},
+        }
+    )
+    made = fit(plan, 0, splits=splits)
+    return Subject(network=made.network, splits=splits, fit=made)
+
+
+def sick(subject, **changes):
+    """Return the subject as if another training had made it."""
+    inputs, labels = rows()
+    torch.manual_seed(0)
+    given = {
+        "network": nn.Sequential(nn.Linear(5, 24), nn.ReLU(), nn.Linear(24, 3)),
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": lambda parameters: torch.optim.Adam(parameters, lr=5e-3),
+        "train": (torch.as_tensor(inputs), torch.as_tensor(labels)),
+        "epochs": 12,
+    }
+    setup = Setup(**(given | changes))
+    return Subject(network=subject.network, splits=subject.splits, fit=subject.fit, _made={"planned setup": setup})
+
+
+class Mixing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, inputs):
+        return self.layer(inputs - inputs.mean(0))
+
+
+class Detached(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = nn.Linear(5, 8), nn.Linear(8, 3)
+
+    def forward(self, inputs):
+        return self.head(torch.relu(self.encoder(inputs)).detach())
+
+
+class Blind(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.answer = nn.Parameter(torch.zeros(3))
+
+    def forward(self, inputs):
+        return self.answer.expand(len(inputs), 3) + 0.0 * inputs.sum(1, keepdim=True)
+
+
+def deep_sigmoid():
+    torch.manual_seed(0)
+    layers = [layer for _ in range(8) for layer in (nn.Linear(16, 16), nn.Sigmoid())]
+    return nn.Sequential(nn.Linear(5, 16), nn.Sigmoid(), *layers, nn.Linear(16, 3))
+
+
+def growing():
+    torch.manual_seed(0)
+    layers = []
+    for _ in range(8):
+        layer = nn.Linear(16, 16)
+        nn.init.normal_(layer.weight, std=2.0)
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(nn.Linear(5, 16), nn.ReLU(), *layers, nn.Linear(16, 3))
+
+
+def sorted_rows():
+    inputs, labels = rows()
+    order = np.argsort(labels, kind="stable")
+    return torch.as_tensor(inputs[order]), torch.as_tensor(labels[order])
+
+
+def sgd(rate):
+    return lambda parameters: torch.optim.SGD(parameters, lr=rate)
+
+
+def scaled(factor):
+    def loss(outputs, targets):
+        return functional.cross_entropy(factor * outputs, targets)
+
+    return loss
+
+
+PLANTED = {
+    "loss-pairing": {"network": nn.Sequential(nn.Linear(5, 3), nn.Softmax(-1))},
+    "initial-loss": {"loss": scaled(500.0)},
+    "gradient-reach": {"network": Detached()},
+    "step-descends": {"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1, maximize=True)},
+    "batch-independence": {"network": Mixing()},
+    "memorises-a-batch": {"network": Blind()},
+    "loop-bugs": {"train": sorted_rows(), "shuffle": False},
+    "vanishing-gradient": {"network": deep_sigmoid(), "optimizer": sgd(0.01)},
+    "exploding-gradient": {"network": growing(), "optimizer": sgd(1e-3)},
+    "step-size": {"optimizer": sgd(10.0)},
+}
+
+
+@pytest.mark.parametrize("question", ALL, ids=lambda one: one.card.id)
+def test_a_healthy_training_passes(question, subject):
+    finding = check_question(question, subject)
+    assert finding.verdict is Verdict.PASS, finding.claim
+    assert finding.claim
+    assert finding.treatments == ()
+
+
+@pytest.mark.parametrize("question", ALL, ids=lambda one: one.card.id)
+def test_the_planted_fault_is_seen(question, subject):
+    finding = ask(question, sick(subject, **PLANTED[question.card.id]))
+    assert finding.verdict in (Verdict.FAIL, Verdict.WARN), finding.claim
+    assert finding.treatments
+
+
+@pytest.mark.parametrize("question", ALL, ids=lambda one: one.card.id)
+def test_a_network_trained_elsewhere_is_not_asked(question):
+
+    elsewhere = best_classifier(n=200)
+    context = Context(generator=own_generator(question.card.id, 0), lines={}, budget_s=10)
+    assert question.cost_s(elsewhere) == 0
+    with pytest.raises(InapplicableError, match="trained elsewhere"):
+        question.answer(elsewhere, context)
