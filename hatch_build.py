@@ -24,6 +24,7 @@ class KernelBuildHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the kernel, or say why there is none and go on."""
+        del version
         target = Path(self.root, SOURCES).parent / f"_kernel{sysconfig.get_config_var('EXT_SUFFIX') or '.so'}"
         try:
             _build(Path(self.root, SOURCES), target)
@@ -57,7 +58,7 @@ def _build(sources: Path, target: Path) -> None:
         _call([*compiler, "-shared", *loose, *made, "-o", str(whole), "-lm"])
         beside = target.with_name(f".{target.name}.new")
         beside.write_bytes(whole.read_bytes())
-        os.replace(beside, target)  # atomic: a process that has the old one loaded keeps it
+        beside.replace(target)  # atomic: a process that has the old one loaded keeps it
 
 
 def _call(command: list[str]) -> None:
