@@ -1,6 +1,7 @@
 """The training history: bounded in memory however long the training, readable while it runs."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,19 +9,36 @@ import numpy as np
 
 from equipoise.core.atomic import write_with
 from equipoise.core.vital import Vital
+from equipoise.vitals.bundle import Bundle
 from equipoise.vitals.series import Series
+from equipoise.vitals.window import Window
 
 _TRAINING = ("loss", "gradient_norm", "learning_rate")
 
 
 class History:
-    """Loss, gradient norm and learning rate of training steps; loss and score on validation.
+    """Loss, gradient norm and learning rate of training steps; loss and score on validation; every layer's vital signs.
 
     Steps are optimiser steps, counted from 1. The score is the task's own (see `stats.metrics.score_name`).
     """
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
+        self._layers = Bundle()
+
+    def record_window(self, window: Window) -> None:
+        """Record what was measured in a window: of the training as a whole, of every layer and of every parameter."""
+        if not len(window.steps):
+            return
+        self.record_steps(window.steps, window.loss)
+        norms = np.sqrt(np.nansum(window.gradient["norm"] ** 2, 1))
+        self.record_sampled(window.steps, norms, window.learning_rate)
+        layers = [one.name for one in window.layers]
+        weights = [one.name for one in window.weights]
+        kinds = [("activation", window.activation, layers), ("gradient", window.gradient, weights)]
+        kinds.append(("weight", window.weight, weights))
+        names = [(f"{kind}_{name}", part) for kind, values, parts in kinds for name in values for part in parts]
+        self._layers.add(names, window.steps, np.hstack([one for _, values, _ in kinds for one in values.values()]))
 
     def record_step(self, step: int, loss: float, gradient_norm: float, learning_rate: float) -> None:
         """Record one training step; NaN for what was not measured at this step."""
@@ -46,7 +64,18 @@ class History:
 
     def vitals(self) -> tuple[Vital, ...]:
         """Return every quantity as a record."""
-        return tuple(_vital(series) for series in self._series.values())
+        return tuple(
+            Vital(
+                name=name,
+                unit="1",  # every one of them is dimensionless
+                part=part,
+                steps=tuple(bucket[0] for bucket in buckets),
+                values=tuple(bucket[1] for bucket in buckets),
+                low=tuple(bucket[2] for bucket in buckets),
+                high=tuple(bucket[3] for bucket in buckets),
+            )
+            for name, part, buckets in self._all()
+        )
 
     def write(self, path: Path) -> None:
         """Write the history as Parquet, atomically: a reader sees the old file or the new one.
@@ -60,7 +89,7 @@ class History:
         from pyarrow import parquet
 
         names = ("name", "part", "unit", "step", "value", "low", "high")
-        rows = [(s.name, s.part, s.unit, *bucket) for s in self._series.values() for bucket in s.buckets()]
+        rows = [(name, part, "1", *bucket) for name, part, buckets in self._all() for bucket in buckets]
         types = (pa.string(), pa.string(), pa.string(), pa.int64(), pa.float64(), pa.float64(), pa.float64())
         columns = [pa.array([row[i] for row in rows], type=kind, from_pandas=False) for i, kind in enumerate(types)]
         table = pa.Table.from_arrays(columns, names=list(names))
@@ -68,7 +97,7 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """Return everything held, as plain values for a checkpoint."""
-        return {"series": [series.state() for series in self._series.values()]}
+        return {"series": [series.state() for series in self._series.values()], "layers": self._layers.state()}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "History":
@@ -77,22 +106,19 @@ class History:
         for one in state["series"]:
             series = Series.restored(one)
             history._series[series.name, series.part] = series
+        if "layers" in state:
+            history._layers = Bundle.restored(state["layers"])
         return history
+
+    def _all(self) -> Iterator[tuple[str, str, list[tuple[int, float, float, float]]]]:
+        """Yield name, part and buckets of every quantity."""
+        for series in self._series.values():
+            yield series.name, series.part, series.buckets()
+        steps, values = self._layers.buckets()
+        for at, (name, part) in enumerate(self._layers.names):
+            yield name, part, list(zip(steps.tolist(), *values[:, :, at].tolist(), strict=True))
 
     def _of(self, name: str, part: str) -> Series:
         if (name, part) not in self._series:
             self._series[name, part] = Series(name, "1", part)  # every one of them is dimensionless
         return self._series[name, part]
-
-
-def _vital(series: Series) -> Vital:
-    buckets = series.buckets()
-    return Vital(
-        name=series.name,
-        unit=series.unit,
-        part=series.part,
-        steps=tuple(bucket[0] for bucket in buckets),
-        values=tuple(bucket[1] for bucket in buckets),
-        low=tuple(bucket[2] for bucket in buckets),
-        high=tuple(bucket[3] for bucket in buckets),
-    )

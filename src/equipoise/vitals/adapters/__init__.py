@@ -1,0 +1,1 @@
+"""The recorder inside the loops of other frameworks."""

@@ -1,0 +1,152 @@
+"""Hears every backward pass of the process while somebody listens, and puts torch back as it was afterwards."""
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class Listener(Protocol):
+    """Wants to know of backward passes and of steps that a gradient scaler leaves out. Nothing it does may raise."""
+
+    def before_backward(self, roots: Sequence[Tensor], loss: Tensor) -> None:
+        """Hear that the gradient of `roots` is about to be taken.
+
+        `loss` is their value without dimensions and unscaled, not detached; keeping it would keep the graph.
+        """
+
+    def after_backward(self, finished: bool) -> None:
+        """Hear that it was taken, or failed."""
+
+    def skipped(self, optimizer: Optimizer) -> None:
+        """Hear that a gradient scaler left out a step of `optimizer`."""
+
+
+class LossTap:
+    """Stands in for `torch.autograd.backward`, which `Tensor.backward` calls as well, while there are listeners.
+
+    `torch.amp.GradScaler` is heard too: the loss that it scales is told as it was before, and a step it leaves out is
+    told. A backward pass inside another one (a checkpointed segment) is no root and is not told.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: tuple[Listener, ...] = ()
+        self._within = threading.local()
+        self._restore: list[Callable[[], None]] = []
+        self._scaled: tuple[Tensor, Tensor] | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """Add a listener; the first one puts the taps in place."""
+        with self._lock:
+            if not self._listeners:
+                self._install()
+            self._listeners = (*self._listeners, listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Take a listener away; the last one puts torch back as it was."""
+        with self._lock:
+            self._listeners = tuple(one for one in self._listeners if one is not listener)
+            if not self._listeners:
+                for restore in self._restore:
+                    restore()
+                self._restore.clear()
+                self._scaled = None
+
+    def _install(self) -> None:
+        self._replace(torch.autograd, "backward", self._around_backward)
+        self._replace(torch.amp.GradScaler, "scale", self._around_scale)
+        self._replace(torch.amp.GradScaler, "step", self._around_step)
+
+    def _replace(self, owner: Any, name: str, around: Callable[[Any], Any]) -> None:
+        original = getattr(owner, name)
+        ours = functools.wraps(original)(around(original))
+        setattr(owner, name, ours)
+
+        def restore() -> None:
+            # Whoever replaced it after us holds ours, which without listeners only passes calls on.
+            if getattr(owner, name) is ours:
+                setattr(owner, name, original)
+
+        self._restore.append(restore)
+
+    def _around_backward(self, original: Callable[..., None]) -> Callable[..., None]:
+        def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **options: Any) -> None:
+            listeners = self._listeners
+            if not listeners or getattr(self._within, "backward", False):
+                return original(tensors, grad_tensors, *args, **options)
+            roots, loss = self._as_told(tensors, grad_tensors)
+            for listener in listeners:
+                listener.before_backward(roots, loss)
+            self._within.backward = True
+            finished = False
+            try:
+                original(tensors, grad_tensors, *args, **options)
+                finished = True
+            finally:
+                self._within.backward = False
+                for listener in listeners:
+                    listener.after_backward(finished)
+            return None
+
+        return backward
+
+    def _as_told(self, tensors: Any, seeds: Any) -> tuple[Sequence[Tensor], Tensor]:
+        scaled = self._scaled
+        if isinstance(tensors, Tensor):
+            if scaled is not None:
+                self._scaled = None
+                if scaled[0] is tensors:
+                    return (tensors,), scaled[1]
+            if seeds is None and tensors.dim() == 0:
+                return (tensors,), tensors
+            return (tensors,), _value(tensors, seeds[0] if isinstance(seeds, (tuple, list)) and seeds else seeds)
+        roots = tuple(tensors)
+        weights = (None,) * len(roots) if seeds is None else (seeds,) if isinstance(seeds, Tensor) else tuple(seeds)
+        values = [_value(root, weight) for root, weight in zip(roots, weights, strict=True)]
+        return roots, torch.stack(values).sum() if len(values) > 1 else values[0]
+
+    def _around_scale(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def scale(scaler: torch.amp.GradScaler, outputs: Any) -> Any:
+            result = original(scaler, outputs)
+            if isinstance(outputs, Tensor) and self._listeners:
+                self._scaled = (result, outputs.detach())
+            return result
+
+        return scale
+
+    def _around_step(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def step(scaler: torch.amp.GradScaler, optimizer: Optimizer, *args: Any, **options: Any) -> Any:
+            if not self._listeners or not isinstance(optimizer, Optimizer):
+                return original(scaler, optimizer, *args, **options)
+            happened = False
+
+            def note(*_: object) -> None:
+                nonlocal happened
+                happened = True
+
+            handle = optimizer.register_step_pre_hook(note)
+            try:
+                result = original(scaler, optimizer, *args, **options)
+            finally:
+                handle.remove()
+            if not happened:
+                for listener in self._listeners:
+                    listener.skipped(optimizer)
+            return result
+
+        return step
+
+
+def _value(root: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the number whose gradient is taken."""
+    detached = root.detach()
+    return (detached if weight is None else detached * weight.detach()).sum()
+
+
+LOSS_TAP = LossTap()
+"""The one of this process: `torch.autograd.backward` is one function for all, so whoever replaces it must be one."""

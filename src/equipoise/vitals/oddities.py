@@ -1,0 +1,57 @@
+"""Finds in the numbers of a window what happened at one step: what stopped being finite first, and steps in vain."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from equipoise.vitals.rows import Row, Slot
+from equipoise.vitals.window import Event, Window
+
+
+def odd_rows(window: Window, rows: list[Row], slots: list[Slot]) -> Iterator[Event]:
+    """Yield an event for each step of a window at which something was not finite, or that moved nothing.
+
+    Args:
+        window: The window.
+        rows: Its rows.
+        slots: Its layers.
+    """
+    layers = np.nan_to_num(window.activation["non_finite"]) > 0
+    gradients = np.nan_to_num(window.gradient["non_finite"]) > 0
+    weights = ~np.isfinite(window.weight["norm"]) & (window.gradient["non_finite"] >= 0)
+    losses = np.array([bool(row.losses) or row.recorded is not None for row in rows], bool) & ~np.isfinite(window.loss)
+    for at, row in enumerate(rows):
+        text = _first(window, slots, layers[at], losses[at], gradients[at], weights[at])
+        if text is not None:
+            yield Event(row.step, "non_finite", *text)
+        if gradients[at].any() and not np.nan_to_num(window.weight["update_ratio"][at]).any():
+            yield Event(row.step, "skipped_step", "loop.step", "gradients were not finite and no weight moved")
+        if row.backwards == 0 and _same_again(window, at):
+            yield Event(row.step, "no_backward", "loop.backward", "the optimiser used the gradient of the step before")
+
+
+def _first(
+    window: Window, slots: list[Slot], layers: np.ndarray, loss: bool, gradients: np.ndarray, weights: np.ndarray
+) -> tuple[str, str] | None:
+    """Return place and sentence of the first thing that was not finite at one step, in the order of the computation."""
+    if layers.any():
+        slot = slots[int(layers.argmax())]
+        made_by = f", made by {slot.operation}" if slot.operation else ""
+        return slot.name, f"the output of {slot.name} ({slot.kind}{made_by}) holds values that are not finite"
+    if loss:
+        return "loss", "the loss is not finite, and every layer that was measured is"
+    if gradients.any():
+        last = window.weights[int(np.flatnonzero(gradients)[-1])]  # backward passes begin at the end
+        return last.name, f"the gradient of {last.name} holds values that are not finite, and the loss is finite"
+    if weights.any():
+        first = window.weights[int(weights.argmax())]
+        return first.name, f"{first.name} holds values that are not finite after the step"
+    return None
+
+
+def _same_again(window: Window, at: int) -> bool:
+    cosine = window.gradient["cosine"][at]
+    if at == 0 or np.isnan(cosine).all():
+        return False
+    same = window.gradient["norm"][at] == window.gradient["norm"][at - 1]
+    return bool((same | np.isnan(cosine)).all() and np.nanmin(cosine) > 1 - 1e-6)

@@ -1,0 +1,307 @@
+"""Follows a training loop from the outside: which step it is, what belongs to it, and what is odd about it."""
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
+
+from equipoise.vitals.events import Events
+from equipoise.vitals.forward import Forward
+from equipoise.vitals.loss_tap import LOSS_TAP
+from equipoise.vitals.oddities import odd_rows
+from equipoise.vitals.kernel import Kernel
+from equipoise.vitals.parameters import ParameterTable
+from equipoise.vitals.rows import Ring, Row, window_of
+from equipoise.vitals.window import Window
+
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+class Recorder:
+    """Hears forward passes, backward passes and optimiser steps, and writes a row for every sampled step.
+
+    A step ends where the optimiser's does. Whatever was measured and differentiated since the gradients were last
+    cleared belongs to it, so that half batches add up, and what another network's loss left behind does not count.
+    Where no optimiser of torch holds the parameters, every backward pass is a step, which ends when the next begins.
+
+    Args:
+        network: The network.
+        optimizer: Its optimiser; None to take the first one that steps and holds its parameters.
+        every: Steps from one sampled step to the next.
+        window: Sampled steps after which `full` is called.
+        full: Called at the end of a window, outside of any measurement.
+        kernel: What measures.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer | None,
+        every: int,
+        window: int,
+        full: Callable[[], None],
+        kernel: Kernel,
+    ) -> None:
+        self.network = network
+        self.stepper = optimizer
+        self.events = Events(window)
+        self.step = 0
+        self._every = every
+        self._full = full
+        self._kernel = kernel
+        self._forward = Forward(network, kernel, self.failed)
+        self._parameters = ParameterTable(network, kernel)
+        self._ring = Ring(window)
+        self._row: Row | None = None
+        self._handle: RemovableHandle | None = None
+        self._strangers: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+        self._others = 0  # steps of other optimisers that hold our parameters, since ours stepped
+        self._backward_thread: int | None = None
+        self._backwards = 0  # since the last step
+        self._stale = False
+        self._unfinished = False  # a step without optimiser waits for the next backward pass to end it
+        self._evaluating = False
+        self._mode_matters = any(_behaves_by_mode(module) for module in network.modules())
+        self._last_mean: float | None = None
+        self._broken: set[str] = set()
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._row = Row()
+        self._forward.hang()
+        LOSS_TAP.listen(self)
+        self._handle = register_optimizer_step_post_hook(self._after_step)
+
+    def close(self) -> None:
+        """Stop listening; nothing of ours remains on the network, the optimiser or torch."""
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
+        LOSS_TAP.leave(self)
+        self._forward.take_off()
+        if self._unfinished:
+            self._end_step_without_optimizer()
+            self._forward.take_off()
+
+    def failed(self, where: str, problem: Exception) -> None:
+        """Note once that something of ours failed at a place."""
+        if where not in self._broken:
+            self._broken.add(where)
+            text = f"measuring failed here and was given up: {type(problem).__name__}: {problem}"
+            self.events.add(self.step + 1, "hook_failed", where, text)
+
+    def record(self, loss: float | Tensor) -> None:
+        """Take a loss for the step that is being made, or for the last one when the next has not begun."""
+        value = loss.detach().clone() if isinstance(loss, Tensor) else float(loss)
+        last = self._ring.rows[-1] if self._ring.rows else None
+        if last is not None and last.step == self.step and last.recorded is None and not self._begun():
+            last.recorded = value
+        elif self._row is not None:
+            self._row.recorded = value
+
+    def taken(self) -> Window:
+        """Return everything since the last call; the one place where a device is waited for."""
+        self._check_parameters()
+        ring, slots = self._ring, self._forward.slots
+        window = window_of(ring, slots, self._parameters.weights, self._forward.board)
+        for slot in slots:
+            slot.totals = None
+        for event in odd_rows(window, ring.rows, slots):
+            self.events.add(event.step, event.kind, event.where, event.text)
+        ring.clear()
+        return replace(window, events=self.events.taken())
+
+    def before_backward(self, roots: Sequence[Tensor], loss: Tensor) -> None:
+        """See `Listener`."""
+        if "backward" in self._broken or self._backward_thread is not None:
+            return
+        try:
+            if not self._is_ours(roots):
+                return
+            if self._unfinished:
+                self._end_step_without_optimizer()
+        except Exception as problem:  # our own mistake is never the user's
+            self.failed("backward", problem)
+            return
+        if len(self._ring.rows) >= self._ring.window:
+            self._full()
+        self._backward_thread = threading.get_ident()
+        try:
+            self._begin_backward(loss)
+        except Exception as problem:  # our own mistake is never the user's
+            self.failed("backward", problem)
+
+    def after_backward(self, finished: bool) -> None:
+        """See `Listener`."""
+        if self._backward_thread != threading.get_ident():
+            return
+        self._backward_thread = None
+        self._forward.board.in_backward = False
+        try:
+            self._end_backward(finished)
+        except Exception as problem:  # our own mistake is never the user's
+            self.failed("backward", problem)
+
+    def skipped(self, optimizer: Optimizer) -> None:
+        """See `Listener`."""
+        if optimizer is self.stepper:
+            text = "the gradient scaler left out a step, since its gradients were not finite"
+            self.events.add(self.step + 1, "skipped_step", "loop.step", text)
+            if self._row is not None:
+                self._row.clear()
+
+    def _is_ours(self, roots: Sequence[Tensor]) -> bool:
+        if self._forward.board.runs_here():
+            return True
+        if self._row is None and self.stepper is not None:
+            return True  # nobody listens to forward passes now, and little depends on it
+        return self._parameters.reached_from(roots)
+
+    def _begin_backward(self, loss: Tensor) -> None:
+        if not self._parameters.ready:
+            self._parameters.prepare(self.stepper)
+            for name in self._parameters.outside():
+                text = f"the parameter {name} is trainable but the optimiser does not hold it"
+                self.events.add(self.step + 1, "not_in_optimizer", name, text)
+        cleared = self._parameters.cleared()
+        first = self._backwards == 0
+        if cleared or first:
+            self._stale = not cleared and self.step > 0
+            if self._row is not None:
+                self._row.clear()
+        if self._row is not None:
+            self._row.losses.append(self._kernel.number(loss))
+        self._evaluating = not self.network.training
+        self._forward.board.in_backward = True
+
+    def _end_backward(self, finished: bool) -> None:
+        passes = self._forward.taken()
+        if not finished:
+            return
+        self._backwards += 1
+        if self._row is not None:
+            self._row.passes.extend(passes)
+        if self.stepper is None:
+            self._unfinished = True
+            if self._row is not None:
+                self._measure(self._row, weights=False, gradients=True)
+                self._row.measured = True
+
+    def _end_step_without_optimizer(self) -> None:
+        self._unfinished = False
+        self._end_step(rate=float("nan"))
+
+    def _after_step(self, optimizer: Optimizer, *_: object) -> None:
+        if optimizer is not self.stepper and not self._adopt(optimizer):
+            return
+        if "step" in self._broken:
+            return
+        try:
+            self._others = 0
+            self._unfinished = False
+            self._note_oddities()
+            self._end_step(optimizer.param_groups[0]["lr"])
+        except Exception as problem:  # our own mistake is never the user's
+            self.failed("step", problem)
+            return
+        if len(self._ring.rows) >= self._ring.window:
+            self._full()
+
+    def _adopt(self, optimizer: Optimizer) -> bool:
+        """Whether the steps of an optimiser that we were not given are ours from now on."""
+        if optimizer in self._strangers:
+            return False
+        if not self._parameters.shares(optimizer):
+            self._strangers.add(optimizer)
+            return False
+        self._parameters.hold(optimizer)
+        if self.stepper is not None:
+            self._others += 1
+            if self._others < 2:  # it steps other parameters of the same network beside ours
+                return False
+            text = "the optimiser that steps is not the one that was given, which never does"
+            self.events.add(self.step + 1, "not_in_optimizer", "optimizer.params", text)
+        self.stepper = optimizer
+        return True
+
+    def _note_oddities(self) -> None:
+        step = self.step + 1
+        if self._stale:
+            text = "gradients of the step before were still there when those of this one were added"
+            self.events.add(step, "stale_gradient", "loop.zero_grad", text)
+        if self._backwards == 0 and not self._parameters.have_gradients():
+            self.events.add(step, "no_backward", "loop.backward", "the optimiser stepped without any gradient")
+        if self._evaluating and self._mode_matters:
+            text = "the network was in evaluation mode in a training step, and has layers that behave otherwise in it"
+            self.events.add(step, "wrong_mode", "loop.mode", text)
+
+    def _end_step(self, rate: float | Tensor) -> None:
+        self.step += 1
+        upcoming = self.step % self._every == 0
+        row = self._row
+        if not self._parameters.ready:
+            self._parameters.prepare(self.stepper)
+        if self.step < 8 or self.step % 8 == 0:  # looking costs; one that is made anew is so again at the next look
+            self._note_replaced(self._parameters.replaced_one(self.step))
+        if row is not None:
+            row.step, row.rate, row.backwards = self.step, rate, self._backwards
+            self._measure(row, weights=True, gradients=not row.measured)
+            self._settle(row)
+            self._ring.rows.append(row)
+        elif upcoming:
+            self._parameters.remember(gradients=True)
+        self._backwards = 0
+        self._stale = self._evaluating = False
+        self._row = Row() if upcoming else None
+        if upcoming:
+            self._forward.hang()
+        else:
+            self._forward.take_off()
+
+    def _measure(self, row: Row, *, weights: bool, gradients: bool) -> None:
+        ring = self._ring
+        count = len(self._parameters.weights)
+        if count > ring.parameters.shape[1]:
+            ring.make_room(0, count)
+        found = self._parameters.measure(ring.parameters[len(ring.rows)], weights=weights, gradients=gradients)
+        row.weights.update(found[0])
+        row.gradients.update(found[1])
+
+    def _settle(self, row: Row) -> None:
+        """Add what the units did to the window's totals, so that nothing of the size of units is kept for every step."""
+        ring, board = self._ring, self._forward.board
+        if len(self._forward.slots) > ring.layers.shape[1]:
+            ring.make_room(len(self._forward.slots), 0)
+        for one in row.passes:
+            board.settle(one.sheet, ring.layers[len(ring.rows)])
+            one.sheet = None
+            if one.found:
+                for slot, _, units in one.found:
+                    slot.totals = units if slot.totals is None else slot.totals + units
+                one.found = [(slot, scalars, scalars) for slot, scalars, _ in one.found]
+
+    def _begun(self) -> bool:
+        return self._backwards > 0 or self._forward.board.current is not None
+
+    def _check_parameters(self) -> None:
+        if self._parameters.ready:
+            for name in self._parameters.replaced():
+                self._note_replaced(name)
+
+    def _note_replaced(self, name: str | None) -> None:
+        if name is not None:
+            text = f"{name} is another parameter than at the step before"
+            self.events.add(self.step, "parameter_replaced", name, text)
+
+
+def _behaves_by_mode(module: nn.Module) -> bool:
+    if isinstance(module, _DROPOUT):
+        return module.p > 0
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        return bool(module.track_running_stats)
+    return isinstance(module, nn.RNNBase) and module.dropout > 0

@@ -1,0 +1,1 @@
+"""Where windows of vital signs go while they are recorded: trackers of experiments."""

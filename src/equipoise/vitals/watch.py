@@ -1,0 +1,173 @@
+"""Watches any training loop: the vital signs of every layer and parameter, step by step."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from equipoise.core.diagnosis import Symptom
+from equipoise.vitals.history import History
+from equipoise.vitals.kernel import Kernel
+from equipoise.vitals.recorder import Recorder
+from equipoise.vitals.window import Event, Window
+
+Sink = Callable[[Window], None]
+
+
+def watch(
+    network: nn.Module,
+    optimizer: Optimizer | None = None,
+    *,
+    every: int = 1,
+    window: int = 64,
+    folder: Path | str | None = None,
+    sinks: Sequence[Sink] = (),
+    on_window: Callable[[Window], None] | None = None,
+    closure: Callable[[], Tensor] | None = None,
+) -> "Vitals":
+    """Watch a training loop, without changing a line in it nor a bit of its result.
+
+    The network is listened to by forward hooks on sampled steps, optimisers by hooks on their step, the loss at the root
+    of `backward`. On the way out all of that is removed again.
+
+    Example::
+
+        with equipoise.watch(network, optimizer) as vitals:
+            for inputs, targets in loader:
+                optimizer.zero_grad()
+                loss(network(inputs), targets).backward()
+                optimizer.step()
+        print(vitals.symptoms())
+
+    Args:
+        network: The network in training.
+        optimizer: Its optimiser. Without one, the first optimiser that steps its parameters is taken; where there is
+            none at all, every backward pass counts as a step.
+        every: Sample one step out of this many.
+        window: Sampled steps after which what was measured is read, handed on, and forgotten.
+        folder: Where to write the history as `vitals.parquet` at the end of each window; nowhere when None.
+        sinks: Called with every window. One that raises is dropped, with an event; the training goes on.
+        on_window: Called with every window, after history, detectors and sinks; its exceptions are the caller's.
+        closure: Returns the loss of one fixed batch with its graph, for `sharpness` and `noise_scale`.
+
+    Raises:
+        ValueError: `every` or `window` is below 1.
+    """
+    if every < 1 or window < 1:
+        raise ValueError(
+            f"got every={every} and window={window}; expected at least 1 for both. Give every=1 to sample each step."
+        )
+    return Vitals(network, optimizer, every, window, folder, sinks, on_window, closure)
+
+
+class Vitals:
+    """A watched training: a context manager, or `open` and `close`.
+
+    Attributes:
+        history: Every quantity over the whole training, in bounded memory.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: Optimizer | None,
+        every: int,
+        window: int,
+        folder: Path | str | None,
+        sinks: Sequence[Sink],
+        on_window: Callable[[Window], None] | None,
+        closure: Callable[[], Tensor] | None,
+    ) -> None:
+        self.history = History()
+        self._recorder = Recorder(network, optimizer, every, window, self._full, Kernel())
+        self._folder = None if folder is None else Path(folder)
+        self._sinks = list(sinks)
+        self._on_window = on_window
+        self._closure = closure
+        self._detectors: tuple[Any, ...] = _detectors()
+        self._symptoms: list[Symptom] = []
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The latest things that happened and are not numbers."""
+        return self._recorder.events.all()
+
+    def open(self) -> None:
+        """Begin to watch; what `with` does."""
+        if not self._open:
+            self._open = True
+            self._recorder.open()
+
+    def close(self) -> None:
+        """Stop watching, remove every hook, and read what is left; what the end of `with` does."""
+        if self._open:
+            self._open = False
+            self._recorder.close()
+            self.read()
+
+    def record(self, loss: float | Tensor) -> None:
+        """Take a loss that no backward pass shows, or another one than it shows, for the step being made."""
+        self._recorder.record(loss)
+
+    def read(self) -> Window:
+        """Return everything since the last reading, and hand it to history, detectors, sinks and `on_window`."""
+        window = self._recorder.taken()
+        if len(window.steps) or window.events:
+            self._hand_on(window)
+        return window
+
+    def symptoms(self) -> tuple[Symptom, ...]:
+        """Return what the streaming detectors have seen so far, the steps up to now included."""
+        if self._open:
+            self.read()
+        return tuple(self._symptoms)
+
+    def _full(self) -> None:
+        self.read()
+
+    def _hand_on(self, window: Window) -> None:
+        self.history.record_window(window)
+        for detector in self._detectors:
+            try:
+                self._symptoms.extend(detector.observe(window))
+            except Exception as problem:  # a detector is no reason to stop a training
+                self._recorder.failed(f"detector {getattr(detector, 'name', detector)}", problem)
+        for sink in tuple(self._sinks):
+            try:
+                sink(window)
+            except Exception as problem:  # nor is a sink
+                self._sinks.remove(sink)
+                self._sink_failed(sink, problem)
+        if self._folder is not None:
+            try:
+                self.history.write(self._folder / "vitals.parquet")
+            except OSError as problem:
+                self._folder = None
+                self._sink_failed("the folder", problem)
+        if self._on_window is not None:
+            self._on_window(window)
+
+    def _sink_failed(self, sink: object, problem: Exception) -> None:
+        name = getattr(sink, "__name__", None) or (sink if isinstance(sink, str) else type(sink).__name__)
+        text = f"{name} failed and was dropped: {type(problem).__name__}: {problem}"
+        self._recorder.events.add(self._recorder.step, "sink_failed", "sinks", text)
+
+
+def _detectors() -> tuple[Any, ...]:
+    try:
+        module = importlib.import_module("equipoise.vitals.detectors.all")
+    except ModuleNotFoundError:
+        return ()
+    return tuple(module.all_detectors())
