@@ -191,7 +191,7 @@ def test_a_peer_that_is_absent_or_breaks_is_told(monkeypatch):
     worker, peers = module("overhead_worker"), module("overhead_peers")
     gone = peers.Peer("no-such-package", "no_such_module", "nothing", lambda stack: None)
     monkeypatch.setitem(worker.PEERS, "gone", gone)
-    task = {"what": "peers", "peer": "gone", "threads": [1], "loops": ["dense"], "rounds": 2}
+    task = {"what": "peers", "peer": "gone", "threads": [1], "loops": ["dense"], "rounds": 2, "limit_s": 60}
     assert worker.work(task) == {"not_installed": "no-such-package"}
 
     def breaks(network, criterion, optimizer, steps):
@@ -217,10 +217,30 @@ def test_a_slow_peer_takes_fewer_steps_and_rounds(monkeypatch):
             return loops.Turn(0.02 if contender == "slow" else 0.001, 0)
 
     monkeypatch.setattr(worker, "Bench", Bench)
-    row = worker.measure_peer("slow", "dense", 30, "slow")
+    row = worker.measure_peer("slow", "dense", 30, 60, "slow")
     assert row["steps_a_turn"] == {"bare": 200, "slow": 10}
     assert len(row["cpu_s_a_step"]["slow"]) == 10
     assert asked[4:8] == [(loops.bare, 200), ("slow", 10), ("slow", 10), (loops.bare, 200)]
+
+
+def test_on_a_busy_machine_a_measurement_ends_early_and_is_void(monkeypatch):
+    worker, loops, overhead = module("overhead_worker"), module("overhead_loops"), module("overhead")
+    clock = [0.0]
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: clock[0])
+
+    class Bench:
+        def __init__(self, loop):
+            pass
+
+        def turn(self, contender, steps):
+            clock[0] += 5.0
+            return loops.Turn(0.001, 0)
+
+    monkeypatch.setattr(worker, "Bench", Bench)
+    assert len(worker.measure_ours("dense", 30, 0)["cpu_s_a_step"]["bare"]) == worker.LEAST
+    done = worker.measure_ours("dense", 30, 200)
+    assert len(done["cpu_s_a_step"]["bare"]) == 10  # 20 s a round, after 20 s of warm-up
+    assert overhead.summary(done, "dense")["bars"]["every step"]["verdict"] == "void"
 
 
 def test_the_whole_run_writes_a_record(monkeypatch, tmp_path, capsys):
