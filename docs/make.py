@@ -1,11 +1,17 @@
-"""Writes the two generated pages: the reference of plans and the catalogue of questions."""
+"""Writes the generated pages: the reference of plans, the catalogue of questions, and the tables of diagnosis."""
 
+import inspect
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from equipoise.core.faults import FAULTS
 from equipoise.core.plan import Plan
 from equipoise.examine.catalogue import BUILT_IN
+from equipoise.examine.probes.all import PROBES
 from equipoise.examine.question import Card
+from equipoise.vitals.detectors.all import all_detectors
 
 HERE = Path(__file__).parent
 HEAD = "<!-- Written by docs/make.py; change the docstrings, then run it again. -->\n\n"
@@ -87,7 +93,58 @@ def _chapter(card: Card) -> str:
     )
 
 
-PAGES = {"plans.md": plan_reference, "questions.md": catalogue}
+def diagnosis() -> str:
+    """Return the page on diagnosis with its tables written anew; the prose between them stays as it is."""
+    text = (HERE / "diagnosis.md").read_text(encoding="utf-8")
+    for name, table in {"faults": fault_table(), "probes": probe_table(), "detectors": detector_table()}.items():
+        between = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        text, found = between.subn(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text)
+        if found != 1:
+            raise ValueError(
+                f"diagnosis.md: got {found} places for the table of {name}; expected one. Put its two comments back."
+            )
+    return text
+
+
+def fault_table() -> str:
+    """Return the vocabulary of faults as a table."""
+    rows = [
+        (f"`{word}`", one.title, one.cure, ", ".join(f"`{cause}`" for cause in one.symptom_of))
+        for word, one in FAULTS.items()
+    ]
+    return _table(("fault", "what is wrong", "cure", "often brought about by"), rows)
+
+
+def probe_table() -> str:
+    """Return the probes as a table, each with the question that its module's docstring asks."""
+    rows = [(f"`{name}`", _question(inspect.getmodule(inspect.unwrap(probe)))) for name, probe in PROBES.items()]
+    return _table(("probe", "asks"), rows)
+
+
+def detector_table() -> str:
+    """Return the streaming detectors as a table, each with the first line of its docstring."""
+    rows = [
+        (f"`{one.name}`", _first_line(type(one)), ", ".join(f"`{word}`" for word in one.faults))
+        for one in all_detectors()
+    ]
+    return _table(("detector", "says", "suggests"), rows)
+
+
+def _question(module: object) -> str:
+    asked = _first_line(module).partition(": ")[2]
+    return asked[:1].upper() + asked[1:]
+
+
+def _first_line(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+PAGES = {"plans.md": plan_reference, "questions.md": catalogue, "diagnosis.md": diagnosis}
 
 if __name__ == "__main__":
     for name, write in PAGES.items():

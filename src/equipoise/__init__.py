@@ -13,27 +13,35 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from equipoise.core.diagnosis import Diagnosis as Diagnosis
     from equipoise.core.plan import Plan as Plan
     from equipoise.core.recipe import Recipe as Recipe
+    from equipoise.examine.diagnosis.diagnose import diagnose as diagnose
     from equipoise.examine.examine import examine as examine
+    from equipoise.examine.probes.preflight import preflight as preflight
     from equipoise.fit.fit import fit as fit
     from equipoise.run.job import run as run
     from equipoise.run.loaded import load as load
     from equipoise.run.what import plan as plan
+    from equipoise.vitals.watch import watch as watch
 
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Diagnosis": "equipoise.core.diagnosis",
     "Plan": "equipoise.core.plan",
     "Recipe": "equipoise.core.recipe",
+    "diagnose": "equipoise.examine.diagnosis.diagnose",
     "plan": "equipoise.run.what",
     "load": "equipoise.run.loaded",
+    "preflight": "equipoise.examine.probes.preflight",
+    "watch": "equipoise.vitals.watch",
 }
 """Public names that are loaded on first use, so that `import equipoise` is instant."""
 
 _CALLABLE_ROOMS = ("fit", "examine", "run")
 
-__all__ = ["Plan", "Recipe", "examine", "fit", "load", "plan", "run"]
+__all__ = ["Diagnosis", "Plan", "Recipe", "diagnose", "examine", "fit", "load", "plan", "preflight", "run", "watch"]
 
 
 def __getattr__(name: str) -> object:

@@ -11,9 +11,9 @@ from torch.nn import functional
 import equipoise
 from equipoise.core.recipe import Recipe
 from equipoise.data.load import load
+from equipoise.examine.planned.optimizer import PlannedOptimizer, is_plain, positions_of_hidden
 from equipoise.fit.optimizers import build_stepper
 from equipoise.run.diagnosing import diagnose_what, program_of_plan
-from equipoise.examine.planned.optimizer import PlannedOptimizer, is_plain, positions_of_hidden
 
 
 def program(name, **changes):

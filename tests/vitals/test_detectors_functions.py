@@ -1,7 +1,7 @@
 """Symptoms of data and of series: exact tests against brute force, planted faults, error rates."""
 
 import math
-from itertools import pairwise, permutations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -17,13 +17,17 @@ from equipoise.vitals.detectors.rank import rank_symptom
 from equipoise.vitals.detectors.step_size import sharp_step_symptom
 
 
-@pytest.mark.parametrize("flags", ["1100", "11100", "10110", "1110000", "1010101", "1111"])
+@pytest.mark.parametrize("flags", ["1100", "11100", "10110", "111000011", "1010101010", "1111"])
 def test_the_runs_test_counts_all_orders(flags):
-    given = np.array([one == "1" for one in flags])
-    runs = lambda order: 1 + sum(a != b for a, b in pairwise(order))  # noqa: E731
-    orders = list(permutations(given.tolist()))
-    expected = sum(runs(order) <= runs(given.tolist()) for order in orders) / len(orders)
-    assert runs_p(given) == pytest.approx(expected, rel=1e-9)
+    given = [one == "1" for one in flags]
+
+    def runs(order: list[bool]) -> int:
+        return 1 + sum(a != b for a, b in pairwise(order))
+
+    places = list(combinations(range(len(given)), sum(given)))
+    orders = [[k in chosen for k in range(len(given))] for chosen in places]
+    expected = sum(runs(order) <= runs(given) for order in orders) / len(orders)
+    assert runs_p(np.array(given)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_runs_test_agrees_with_its_normal_limit():
@@ -43,10 +47,10 @@ def test_sorted_labels_fail_and_shuffled_ones_pass():
     assert batch_order_symptom(np.sort(rng.standard_normal((600, 1)), axis=0), 32).verdict is Verdict.FAIL
     assert batch_order_symptom(np.tile(np.arange(5), 120), 32).verdict is Verdict.PASS
     alarms = 0
-    for seed in range(400):
+    for seed in range(150):
         shuffled = np.random.default_rng(seed).permutation(labels)
         alarms += batch_order_symptom(shuffled, 32, alpha=0.05).verdict is not Verdict.PASS
-    assert alarms <= 20
+    assert alarms <= 14
 
 
 def test_one_label_has_no_order():
@@ -71,7 +75,7 @@ def test_leaked_rows_fail_and_rows_that_coincide_by_chance_do_not():
 @pytest.mark.parametrize("levels", [4, 8, 16, 40])
 def test_discrete_rows_raise_no_false_alarm(levels):
     alarms = 0
-    for seed in range(100):
+    for seed in range(25):
         rows = np.random.default_rng(seed).integers(0, levels, (600, 3))
         alarms += shared_rows(rows[:400], rows[400:]).verdict is not Verdict.PASS
     assert alarms == 0
@@ -115,15 +119,17 @@ def test_noise_above_the_batch_is_a_fault_only_when_nothing_is_gained():
 
 def test_rank_collapse_is_told_from_neural_collapse():
     steps = np.arange(20)
-    noise = 0.1 * np.random.default_rng(0).standard_normal(20)
-    to_one = np.linspace(20, 1.2, 20) + noise
-    to_classes = np.linspace(40, 9, 20) + noise
-    to_third = np.linspace(40, 3, 20) + noise
-    assert rank_symptom(steps, to_one, "layer:3", needed=9).verdict in (Verdict.FAIL, Verdict.WARN)
-    assert rank_symptom(steps, np.r_[to_one, np.full(9, 1.1)], "layer:3", needed=9).verdict is Verdict.UNSURE or True
-    assert rank_symptom(steps, to_classes, "layer:3", needed=9).verdict is Verdict.PASS
-    assert rank_symptom(steps, to_third, "layer:3", needed=9).verdict is Verdict.WARN
-    assert rank_symptom(steps, np.full(20, 12.0) + noise, "layer:3", needed=9).verdict is Verdict.PASS
+
+    def falling(start: float, end: float) -> np.ndarray:
+        return np.r_[np.linspace(start, end, 14), np.full(6, end)] + 0.05 * np.random.default_rng(0).standard_normal(20)
+
+    verdicts = {
+        (start, end): rank_symptom(steps, falling(start, end), "layer:3", needed=9).verdict.value
+        for start, end in ((20.0, 1.2), (40.0, 3.0), (40.0, 9.0), (6.0, 5.0), (12.0, 12.0))
+    }
+    assert list(verdicts.values()) == ["fail", "warn", "pass", "pass", "pass"], verdicts
+    with pytest.raises(ValueError, match=r"got 20 steps and 3 ranks"):
+        rank_symptom(steps, np.ones(3), "layer:3", needed=9)
 
 
 def test_identical_outputs():
@@ -141,13 +147,13 @@ def test_identical_outputs():
 def test_slopes_keep_their_error_rate_with_autocorrelation(memory):
     rng = np.random.default_rng(0)
     wrong = 0
-    for _ in range(1000):
+    for _ in range(500):
         noise = rng.standard_normal(24)
         for k in range(1, 24):
             noise[k] += memory * noise[k - 1]
         one = slope(noise, 0.025)
         wrong += one.low > 0 or one.high < 0
-    assert wrong / 1000 < (0.05 if memory == 0 else 0.1), wrong
+    assert wrong / 500 < (0.05 if memory == 0 else 0.1), wrong
 
 
 def test_the_slope_of_a_line_is_exact():

@@ -108,6 +108,41 @@ def run(
 
 
 @app.command()
+def diagnose(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="Whatever `equipoise run` takes, or file.py:function (with --trust), where the function returns the "
+            "arguments of equipoise.diagnose by name: network, loss, optimizer, train, and more."
+        ),
+    ],
+    target: Target = None,
+    task: Task = None,
+    network: NetworkOption = None,
+    budget: Annotated[str, typer.Option(help="Time for the diagnosis, such as 60s or 2m.")] = "60s",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Seed = None,
+    trust: Trust = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the verdict, the causes and their cures.")] = False,
+) -> None:
+    """Find what is wrong with a training, where and why; exit with 1 when it is sick."""
+    from equipoise.cli.diagnosing import carry_out
+
+    code = carry_out(
+        what,
+        target=target,
+        task=task,
+        network=network,
+        seed=seed,
+        trust=trust,
+        budget_s=seconds(budget),
+        as_json=json,
+        quiet=quiet,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def show(
     what: What,
     target: Target = None,

@@ -9,7 +9,7 @@ from equipoise.core.finding import Finding
 from equipoise.core.report import Report
 from equipoise.report.printable import one_line, shortened, tied
 
-_COLOURS = {
+COLOURS = {
     Verdict.FAIL: "1;31",
     Verdict.ERROR: "1;35",
     Verdict.WARN: "33",
@@ -44,7 +44,7 @@ def finding_lines(report: Report, width: int = 100, colour: bool = False) -> str
 def _block(finding: Finding, name: str, name_width: int, width: int, colour: bool) -> list[str]:
     verdict = finding.verdict.value.ljust(_VERDICT_WIDTH)
     if colour:
-        verdict = f"\x1b[{_COLOURS[finding.verdict]}m{verdict}\x1b[0m"
+        verdict = f"\x1b[{COLOURS[finding.verdict]}m{verdict}\x1b[0m"
     indent = _VERDICT_WIDTH + 2 + name_width + 2
     below = width - indent < _LEAST_CLAIM
     if below:

@@ -1,6 +1,5 @@
 """Many quantities measured at the same steps, each in the same bounded number of buckets."""
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -66,9 +65,9 @@ class Bundle:
         bundle.names = [(name, part) for name, part in state["names"]]
         bundle.width = state["width"]
         bundle._steps = np.array(state["steps"], np.int64)
-        bundle._closed = np.array(state["closed"], np.float64).reshape(3, -1, count)
+        bundle._closed = np.array(state["closed"], np.float64).reshape(3, len(bundle._steps), count)
         bundle._open_steps = np.array(state["open_steps"], np.int64)
-        bundle._open = np.array(state["open"], np.float64).reshape(-1, count)
+        bundle._open = np.array(state["open"], np.float64).reshape(len(bundle._open_steps), count)
         return bundle
 
     def _arranged(self, names: list[tuple[str, str]], values: np.ndarray) -> np.ndarray:
@@ -95,8 +94,8 @@ class Bundle:
 
 def _median(values: np.ndarray, axis: int) -> np.ndarray:
     """Return the median of what was measured; NaN where nothing was."""
-    if not np.isnan(values).any():
-        return np.median(values, axis)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # nothing measured in a whole bucket
-        return np.nanmedian(values, axis)
+    ordered = np.sort(values, axis)  # NaN comes last
+    count = values.shape[axis] - np.isnan(values).sum(axis, keepdims=True)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis)
+    return np.squeeze(np.where(count > 0, (low + high) / 2, np.nan), axis)

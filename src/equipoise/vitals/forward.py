@@ -11,7 +11,7 @@ from equipoise.vitals.following import Followed, Following
 from equipoise.vitals.kernel import BOUNDED, PLAIN, RECTIFIED, Kernel, Meter
 from equipoise.vitals.places import can_be_hooked, is_compiled, measured_places, tensors_of
 from equipoise.vitals.plain import ROWS, activation_statistics
-from equipoise.vitals.rows import Found, Pass, Slot
+from equipoise.vitals.rows import Found, Pass, Row, Slot
 from equipoise.vitals.tap import Gate, Tap
 
 _PENDING = 32
@@ -70,25 +70,30 @@ class Forward:
         self._handles.clear()
         self._forget()
 
-    def taken(self) -> list[Pass]:
-        """Return the passes whose gradient was just taken; the others are forgotten."""
-        board = self.board
-        if not self._passes:
-            chosen = [] if board.current is None else [Pass(board.training, board.current, self._found)]
-        else:
-            chosen = self._chosen()
+    def end(self, row: Row | None) -> None:
+        """Give a row what the passes measured whose gradient was just taken; the others are forgotten."""
+        training = self.board.training
+        sheet = self.board.end()
+        if self._passes or self._found or self._learning:
+            several = bool(self._passes)
+            self._give(row, self._chosen() if several else [Pass(training, sheet, self._found)])
+        elif row is not None and sheet is not None:
+            row.sheets.append(sheet)
+
+    def _give(self, row: Row | None, chosen: list[Pass]) -> None:
+        if row is not None:
+            row.sheets.extend(one.sheet for one in chosen if one.sheet is not None)
+            row.found.extend(found for one in chosen for found in one.found)
         self._forget()
         if self._learning:
             self._learning = False
             if not self._careful:
                 self._hang_anew()
-        return chosen
 
     def _forget(self) -> None:
         self._passes.clear()
         self._found = []
         self.board.end()
-        self.board.in_backward = False
 
     def _chosen(self) -> list[Pass]:
         confirmed = [one for one in self._passes if one.confirmed]

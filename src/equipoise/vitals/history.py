@@ -14,6 +14,8 @@ from equipoise.vitals.series import Series
 from equipoise.vitals.window import Window
 
 _TRAINING = ("loss", "gradient_norm", "learning_rate")
+_AT_ONCE = 32_768
+"""Values that are sorted into buckets at once: a quarter of a megabyte."""
 
 
 class History:
@@ -25,20 +27,31 @@ class History:
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
         self._layers = Bundle()
+        self._fresh: list[Window] = []  # not sorted in yet
+        self._fresh_values = 0
 
     def record_window(self, window: Window) -> None:
-        """Record what was measured in a window: of the training as a whole, of every layer and of every parameter."""
-        if not len(window.steps):
-            return
-        self.record_steps(window.steps, window.loss)
-        norms = np.sqrt(np.nansum(window.gradient["norm"] ** 2, 1))
-        self.record_sampled(window.steps, norms, window.learning_rate)
-        layers = [one.name for one in window.layers]
-        weights = [one.name for one in window.weights]
-        kinds = [("activation", window.activation, layers), ("gradient", window.gradient, weights)]
-        kinds.append(("weight", window.weight, weights))
-        names = [(f"{kind}_{name}", part) for kind, values, parts in kinds for name in values for part in parts]
-        self._layers.add(names, window.steps, np.hstack([one for _, values, _ in kinds for one in values.values()]))
+        """Record what was measured in a window: of the training as a whole, of every layer and of every parameter.
+
+        Windows are sorted into buckets some at a time, or when somebody looks.
+        """
+        if len(window.steps):
+            self._fresh.append(window)
+            width = len(window.layers) * len(window.activation) + len(window.weights) * len(window.gradient) * 2
+            self._fresh_values += len(window.steps) * width
+            if self._fresh_values > _AT_ONCE:
+                self._sort_in()
+
+    def _sort_in(self) -> None:
+        fresh, self._fresh, self._fresh_values = self._fresh, [], 0
+        for same in _of_one_shape(fresh):
+            names, values = _table(same)
+            steps = np.concatenate([one.steps for one in same])
+            self.record_steps(steps, np.concatenate([one.loss for one in same]))
+            norms = np.concatenate([one.gradient["norm"] for one in same])
+            rates = np.concatenate([one.learning_rate for one in same])
+            self.record_sampled(steps, np.sqrt(np.nansum(norms**2, 1)), rates)
+            self._layers.add(names, steps, values)
 
     def record_step(self, step: int, loss: float, gradient_norm: float, learning_rate: float) -> None:
         """Record one training step; NaN for what was not measured at this step."""
@@ -97,6 +110,7 @@ class History:
 
     def state(self) -> dict[str, Any]:
         """Return everything held, as plain values for a checkpoint."""
+        self._sort_in()
         return {"series": [series.state() for series in self._series.values()], "layers": self._layers.state()}
 
     @classmethod
@@ -112,6 +126,7 @@ class History:
 
     def _all(self) -> Iterator[tuple[str, str, list[tuple[int, float, float, float]]]]:
         """Yield name, part and buckets of every quantity."""
+        self._sort_in()
         for series in self._series.values():
             yield series.name, series.part, series.buckets()
         steps, values = self._layers.buckets()
@@ -122,3 +137,29 @@ class History:
         if (name, part) not in self._series:
             self._series[name, part] = Series(name, "1", part)  # every one of them is dimensionless
         return self._series[name, part]
+
+
+def _of_one_shape(windows: list[Window]) -> Iterator[list[Window]]:
+    """Yield neighbouring windows that have the same layers and parameters."""
+    together: list[Window] = []
+    for window in windows:
+        if together and (window.layers != together[-1].layers or window.weights != together[-1].weights):
+            yield together
+            together = []
+        together.append(window)
+    if together:
+        yield together
+
+
+def _table(windows: list[Window]) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """Return name and part of every quantity of a layer or parameter, and their (S, K) values."""
+    layers = [one.name for one in windows[0].layers]
+    weights = [one.name for one in windows[0].weights]
+    kinds = (("activation", layers), ("gradient", weights), ("weight", weights))
+    names: list[tuple[str, str]] = []
+    columns: list[np.ndarray] = []
+    for kind, parts in kinds:
+        for name in getattr(windows[0], kind):
+            names += [(f"{kind}_{name}", part) for part in parts]
+            columns.append(np.concatenate([getattr(one, kind)[name] for one in windows]))
+    return names, np.hstack(columns)

@@ -9,6 +9,7 @@ import importlib
 import threading
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -63,8 +64,8 @@ class Board(Protocol):
         """Return the sheet of a new forward pass, which is the current one from now on."""
         ...
 
-    def end(self) -> None:
-        """Say that no forward pass is running."""
+    def end(self) -> Any:
+        """Say that neither a forward nor a backward pass is running; return the sheet of the forward pass, or None."""
         ...
 
     def runs_here(self) -> bool:
@@ -75,8 +76,8 @@ class Board(Protocol):
         """Measure a tensor on the current sheet; False when it cannot be read here."""
         ...
 
-    def settle(self, sheet: Any, row: Any) -> None:
-        """Add a sheet to a row of `plain.SCALARS` numbers a place, and its units to the totals."""
+    def settle(self, sheet: Any, rows: np.ndarray, row: int, width: int) -> None:
+        """Add a sheet to one of many rows, each `width` places of `plain.SCALARS`, and its units to the totals."""
         ...
 
     def totals(self, place: int) -> bytes:
@@ -112,9 +113,10 @@ class StandInBoard:
         self._thread = threading.get_ident()
         return self.current
 
-    def end(self) -> None:
+    def end(self) -> object:
         """See `Board`."""
-        self.current = None
+        sheet, self.current, self.in_backward = self.current, None, False
+        return sheet
 
     def runs_here(self) -> bool:
         """See `Board`."""
@@ -125,7 +127,7 @@ class StandInBoard:
         del place, tensor
         return False
 
-    def settle(self, sheet: object, row: object) -> None:
+    def settle(self, sheet: object, rows: np.ndarray, row: int, width: int) -> None:
         """See `Board`."""
 
     def totals(self, place: int) -> bytes:

@@ -4,35 +4,38 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from equipoise.vitals.rows import Row, Slot
+from equipoise.vitals.rows import Ring, Slot
 from equipoise.vitals.window import Event, Window
 
 
-def odd_rows(window: Window, rows: list[Row], slots: list[Slot]) -> Iterator[Event]:
+def odd_rows(window: Window, ring: Ring, slots: list[Slot]) -> Iterator[Event]:
     """Yield an event for each step of a window at which something was not finite, or that moved nothing.
 
     Args:
         window: The window.
-        rows: Its rows.
+        ring: Its rows.
         slots: Its layers.
     """
-    layers = np.nan_to_num(window.activation["non_finite"]) > 0
-    gradients = np.nan_to_num(window.gradient["non_finite"]) > 0
+    layers = window.activation["non_finite"] > 0
+    gradients = window.gradient["non_finite"] > 0
     weights = ~np.isfinite(window.weight["norm"]) & (window.gradient["non_finite"] >= 0)
-    losses = np.array([bool(row.losses) or row.recorded is not None for row in rows], bool) & ~np.isfinite(window.loss)
-    for at, row in enumerate(rows):
-        text = _first(window, slots, layers[at], losses[at], gradients[at], weights[at])
-        if text is not None:
-            yield Event(row.step, "non_finite", *text)
-        if gradients[at].any() and not np.nan_to_num(window.weight["update_ratio"][at]).any():
-            yield Event(row.step, "skipped_step", "loop.step", "gradients were not finite and no weight moved")
-        if row.backwards == 0 and _same_again(window, at):
-            yield Event(row.step, "no_backward", "loop.backward", "the optimiser used the gradient of the step before")
+    losses = np.array(ring.known, bool) & ~np.isfinite(window.loss)
+    for at in np.flatnonzero(layers.any(1) | gradients.any(1) | weights.any(1) | losses):
+        where, text = _first(window, slots, layers[at], losses[at], gradients[at], weights[at])
+        yield Event(int(window.steps[at]), "non_finite", where, text)
+    for at in np.flatnonzero(gradients.any(1)):
+        if not np.nan_to_num(window.weight["update_ratio"][at]).any():
+            text = "gradients were not finite and no weight moved"
+            yield Event(int(window.steps[at]), "skipped_step", "loop.step", text)
+    for at in np.flatnonzero(np.array(ring.backwards) == 0):
+        if _same_again(window, at):
+            text = "the optimiser used the gradient of the step before once more"
+            yield Event(int(window.steps[at]), "no_backward", "loop.backward", text)
 
 
 def _first(
     window: Window, slots: list[Slot], layers: np.ndarray, loss: bool, gradients: np.ndarray, weights: np.ndarray
-) -> tuple[str, str] | None:
+) -> tuple[str, str]:
     """Return place and sentence of the first thing that was not finite at one step, in the order of the computation."""
     if layers.any():
         slot = slots[int(layers.argmax())]
@@ -43,10 +46,8 @@ def _first(
     if gradients.any():
         last = window.weights[int(np.flatnonzero(gradients)[-1])]  # backward passes begin at the end
         return last.name, f"the gradient of {last.name} holds values that are not finite, and the loss is finite"
-    if weights.any():
-        first = window.weights[int(weights.argmax())]
-        return first.name, f"{first.name} holds values that are not finite after the step"
-    return None
+    first = window.weights[int(weights.argmax())]
+    return first.name, f"{first.name} holds values that are not finite after the step"
 
 
 def _same_again(window: Window, at: int) -> bool:

@@ -236,11 +236,14 @@ class ParameterTable:
             waiting.extend(fresh)
         return False
 
-    def measure(self, sums: np.ndarray, *, weights: bool, gradients: bool) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    def measure(
+        self, sums: np.ndarray, row: int, weights: bool, gradients: bool
+    ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Measure every parameter, and remember it for the next step.
 
         Args:
-            sums: (P, 9) numbers of `PARAMETER_SUMS`, filled with what the kernel can read.
+            sums: (S, P, 9) numbers of `PARAMETER_SUMS`; one row is filled with what the kernel can read.
+            row: Which one.
             weights: Whether to measure the weights.
             gradients: Whether to measure the gradients.
 
@@ -248,7 +251,7 @@ class ParameterTable:
             Of those that it cannot read, by their place: `Entry.measure_weights` and `Entry.measure_gradient`.
         """
         if self._ledger is not None:
-            for at in self._ledger.measure(sums, weights, gradients) or ():
+            for at in self._ledger.measure(sums, row, weights, gradients) or ():
                 self._ours[at] = self._entries[at]
         if not self._ours:
             return _NOTHING
@@ -259,7 +262,7 @@ class ParameterTable:
 
     def remember(self, *, gradients: bool) -> None:
         """Remember every parameter for the next step."""
-        self.measure(np.empty((len(self._entries), len(PARAMETER_SUMS))), weights=True, gradients=gradients)
+        self.measure(np.empty((1, len(self._entries), len(PARAMETER_SUMS))), 0, True, gradients)
 
     def replaced_one(self, step: int) -> str | None:
         """Return the name of a parameter that is not the one it was; looks at one of them a step, in turn."""

@@ -42,7 +42,7 @@ def activation_statistics(values: Tensor, axis: int | None, bounds: Bounds | Non
     others = [at for at in range(wide.dim()) if at != axis]
     zero = wide == 0
     inside = ~zero if bounds is None else (wide > bounds[0]) & (wide < bounds[1])
-    middle = wide.mean()
+    middle = wide.mean().nan_to_num(0.0, 0.0, 0.0)
     shifted = wide - middle
     first = _over(shifted, others).to(precise)
     second = _over(shifted * shifted, others).to(precise)

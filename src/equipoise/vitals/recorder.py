@@ -16,7 +16,8 @@ from equipoise.vitals.loss_tap import LOSS_TAP
 from equipoise.vitals.oddities import odd_rows
 from equipoise.vitals.kernel import Kernel
 from equipoise.vitals.parameters import ParameterTable
-from equipoise.vitals.rows import Ring, Row, window_of
+from equipoise.vitals.reading import window_of
+from equipoise.vitals.rows import Ring, Row
 from equipoise.vitals.window import Window
 
 _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -53,25 +54,26 @@ class Recorder:
         self.step = 0
         self._every = every
         self._full = full
-        self._kernel = kernel
+        self._number = kernel.number
         self._forward = Forward(network, kernel, self.failed)
+        self._board = self._forward.board
         self._parameters = ParameterTable(network, kernel)
         self._ring = Ring(window)
         self._row: Row | None = None
         self._handle: RemovableHandle | None = None
         self._strangers: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._others = 0  # steps of other optimisers that hold our parameters, since ours stepped
-        self._backward_thread: int | None = None
+        self._backward_thread = 0  # that runs a backward pass of ours
         self._backwards = 0  # since the last step
         self._stale = False
         self._unfinished = False  # a step without optimiser waits for the next backward pass to end it
         self._evaluating = False
         self._mode_matters = any(_behaves_by_mode(module) for module in network.modules())
-        self._last_mean: float | None = None
+        self._silent = False  # since something of ours failed
         self._broken: set[str] = set()
 
     def open(self) -> None:
-        """Begin to listen."""
+        """Begin to listen; the step that comes next is sampled."""
         self._row = Row()
         self._forward.hang()
         LOSS_TAP.listen(self)
@@ -95,12 +97,18 @@ class Recorder:
             text = f"measuring failed here and was given up: {type(problem).__name__}: {problem}"
             self.events.add(self.step + 1, "hook_failed", where, text)
 
+    def _give_up(self, where: str, problem: Exception) -> None:
+        """Stop following the loop: after a failure here, what would be written could be wrong."""
+        self._silent = True
+        self._forward.take_off()
+        self.failed(where, problem)
+
     def record(self, loss: float | Tensor) -> None:
         """Take a loss for the step that is being made, or for the last one when the next has not begun."""
         value = loss.detach().clone() if isinstance(loss, Tensor) else float(loss)
-        last = self._ring.rows[-1] if self._ring.rows else None
-        if last is not None and last.step == self.step and last.recorded is None and not self._begun():
-            last.recorded = value
+        ring = self._ring
+        if ring.count and ring.steps[ring.count - 1] == self.step and not self._begun():
+            ring.correct(value)
         elif self._row is not None:
             self._row.recorded = value
 
@@ -108,44 +116,48 @@ class Recorder:
         """Return everything since the last call; the one place where a device is waited for."""
         self._check_parameters()
         ring, slots = self._ring, self._forward.slots
-        window = window_of(ring, slots, self._parameters.weights, self._forward.board)
+        window = window_of(ring, slots, self._parameters.weights, self._board)
         for slot in slots:
             slot.totals = None
-        for event in odd_rows(window, ring.rows, slots):
+        for event in odd_rows(window, ring, slots):
             self.events.add(event.step, event.kind, event.where, event.text)
         ring.clear()
         return replace(window, events=self.events.taken())
 
     def before_backward(self, roots: Sequence[Tensor], loss: Tensor) -> None:
         """See `Listener`."""
-        if "backward" in self._broken or self._backward_thread is not None:
+        if self._backward_thread or self._silent:
             return
         try:
-            if not self._is_ours(roots):
+            if not self._board.runs_here() and not self._is_ours(roots):
                 return
             if self._unfinished:
                 self._end_step_without_optimizer()
         except Exception as problem:  # our own mistake is never the user's
-            self.failed("backward", problem)
+            self._give_up("backward", problem)
             return
-        if len(self._ring.rows) >= self._ring.window:
+        if self._ring.count >= self._ring.window:
             self._full()
         self._backward_thread = threading.get_ident()
         try:
             self._begin_backward(loss)
         except Exception as problem:  # our own mistake is never the user's
-            self.failed("backward", problem)
+            self._give_up("backward", problem)
 
     def after_backward(self, finished: bool) -> None:
         """See `Listener`."""
         if self._backward_thread != threading.get_ident():
             return
-        self._backward_thread = None
-        self._forward.board.in_backward = False
+        self._backward_thread = 0
         try:
-            self._end_backward(finished)
+            self._forward.end(self._row if finished else None)
+            if finished:
+                self._backwards += 1
+                if self.stepper is None:
+                    self._unfinished = True
+                    self._measure_gradients()
         except Exception as problem:  # our own mistake is never the user's
-            self.failed("backward", problem)
+            self._give_up("backward", problem)
 
     def skipped(self, optimizer: Optimizer) -> None:
         """See `Listener`."""
@@ -156,60 +168,61 @@ class Recorder:
                 self._row.clear()
 
     def _is_ours(self, roots: Sequence[Tensor]) -> bool:
-        if self._forward.board.runs_here():
-            return True
+        """Whether a backward pass is of this network, when no forward pass of it waits for its gradient."""
         if self._row is None and self.stepper is not None:
             return True  # nobody listens to forward passes now, and little depends on it
         return self._parameters.reached_from(roots)
 
     def _begin_backward(self, loss: Tensor) -> None:
-        if not self._parameters.ready:
-            self._parameters.prepare(self.stepper)
-            for name in self._parameters.outside():
-                text = f"the parameter {name} is trainable but the optimiser does not hold it"
-                self.events.add(self.step + 1, "not_in_optimizer", name, text)
-        cleared = self._parameters.cleared()
-        first = self._backwards == 0
-        if cleared or first:
+        parameters, row = self._parameters, self._row
+        if not parameters.ready:
+            self._prepare()
+        cleared = parameters.cleared()
+        if cleared or not self._backwards:
             self._stale = not cleared and self.step > 0
-            if self._row is not None:
-                self._row.clear()
-        if self._row is not None:
-            self._row.losses.append(self._kernel.number(loss))
+            if row is not None:
+                row.clear()
+        if row is not None:
+            row.losses.append(self._number(loss))
         self._evaluating = not self.network.training
-        self._forward.board.in_backward = True
+        self._board.in_backward = True
 
-    def _end_backward(self, finished: bool) -> None:
-        passes = self._forward.taken()
-        if not finished:
-            return
-        self._backwards += 1
-        if self._row is not None:
-            self._row.passes.extend(passes)
-        if self.stepper is None:
-            self._unfinished = True
-            if self._row is not None:
-                self._measure(self._row, weights=False, gradients=True)
-                self._row.measured = True
+    def _prepare(self) -> None:
+        self._parameters.prepare(self.stepper)
+        self._ring.make_room(0, len(self._parameters.weights))
+        self._note_outside()
+
+    def _note_outside(self) -> None:
+        for name in self._parameters.outside():
+            text = f"the parameter {name} is trainable but the optimiser does not hold it"
+            self.events.add(self.step + 1, "not_in_optimizer", name, text)
+
+    def _measure_gradients(self) -> None:
+        """Measure the gradients of a step without optimiser, before they are cleared."""
+        row, ring = self._row, self._ring
+        if row is not None:
+            _, row.gradients = self._parameters.measure(ring.parameters, ring.count, False, True)
+            row.measured = True
 
     def _end_step_without_optimizer(self) -> None:
         self._unfinished = False
         self._end_step(rate=float("nan"))
 
     def _after_step(self, optimizer: Optimizer, *_: object) -> None:
-        if optimizer is not self.stepper and not self._adopt(optimizer):
-            return
-        if "step" in self._broken:
+        if self._silent:
             return
         try:
+            if optimizer is not self.stepper and not self._adopt(optimizer):
+                return
             self._others = 0
             self._unfinished = False
-            self._note_oddities()
+            if self._stale or self._evaluating or not self._backwards:
+                self._note_oddities()
             self._end_step(optimizer.param_groups[0]["lr"])
         except Exception as problem:  # our own mistake is never the user's
-            self.failed("step", problem)
+            self._give_up("step", problem)
             return
-        if len(self._ring.rows) >= self._ring.window:
+        if self._ring.count >= self._ring.window:
             self._full()
 
     def _adopt(self, optimizer: Optimizer) -> bool:
@@ -220,7 +233,9 @@ class Recorder:
             self._strangers.add(optimizer)
             return False
         self._parameters.hold(optimizer)
-        if self.stepper is not None:
+        if self.stepper is None:
+            self._note_outside()
+        else:
             self._others += 1
             if self._others < 2:  # it steps other parameters of the same network beside ours
                 return False
@@ -241,52 +256,44 @@ class Recorder:
             self.events.add(step, "wrong_mode", "loop.mode", text)
 
     def _end_step(self, rate: float | Tensor) -> None:
-        self.step += 1
-        upcoming = self.step % self._every == 0
-        row = self._row
+        self.step = step = self.step + 1
         if not self._parameters.ready:
-            self._parameters.prepare(self.stepper)
-        if self.step < 8 or self.step % 8 == 0:  # looking costs; one that is made anew is so again at the next look
-            self._note_replaced(self._parameters.replaced_one(self.step))
+            self._prepare()
+        if step < 8 or step % 8 == 0:  # looking costs; one that is made anew is so again at the next look
+            self._note_replaced(self._parameters.replaced_one(step))
+        upcoming = step % self._every == 0
+        row = self._row
         if row is not None:
-            row.step, row.rate, row.backwards = self.step, rate, self._backwards
-            self._measure(row, weights=True, gradients=not row.measured)
-            self._settle(row)
-            self._ring.rows.append(row)
+            self._write(row, rate)
         elif upcoming:
             self._parameters.remember(gradients=True)
         self._backwards = 0
         self._stale = self._evaluating = False
-        self._row = Row() if upcoming else None
         if upcoming:
+            self._row = Row()
             self._forward.hang()
-        else:
+        elif row is not None:
+            self._row = None
             self._forward.take_off()
 
-    def _measure(self, row: Row, *, weights: bool, gradients: bool) -> None:
-        ring = self._ring
-        count = len(self._parameters.weights)
-        if count > ring.parameters.shape[1]:
-            ring.make_room(0, count)
-        found = self._parameters.measure(ring.parameters[len(ring.rows)], weights=weights, gradients=gradients)
-        row.weights.update(found[0])
-        row.gradients.update(found[1])
-
-    def _settle(self, row: Row) -> None:
-        """Add what the units did to the window's totals, so that nothing of the size of units is kept for every step."""
-        ring, board = self._ring, self._forward.board
-        if len(self._forward.slots) > ring.layers.shape[1]:
-            ring.make_room(len(self._forward.slots), 0)
-        for one in row.passes:
-            board.settle(one.sheet, ring.layers[len(ring.rows)])
-            one.sheet = None
-            if one.found:
-                for slot, _, units in one.found:
-                    slot.totals = units if slot.totals is None else slot.totals + units
-                one.found = [(slot, scalars, scalars) for slot, scalars, _ in one.found]
+    def _write(self, row: Row, rate: float | Tensor) -> None:
+        """Write the row of the step that ends."""
+        ring, slots = self._ring, len(self._forward.slots)
+        at = ring.count
+        weights, gradients = self._parameters.measure(ring.parameters, at, True, not row.measured)
+        if weights:
+            row.weights = weights
+            row.gradients = row.gradients or gradients
+        if slots > ring.layers.shape[1]:
+            ring.make_room(slots, 0)
+        for sheet in row.sheets:
+            self._board.settle(sheet, ring.layers, at, ring.layers.shape[1])
+        for slot, _, units in row.found:  # so that nothing of the size of units is kept for every step
+            slot.totals = units if slot.totals is None else slot.totals + units
+        ring.append(row, self.step, rate, self._backwards)
 
     def _begun(self) -> bool:
-        return self._backwards > 0 or self._forward.board.current is not None
+        return self._backwards > 0 or self._board.current is not None
 
     def _check_parameters(self) -> None:
         if self._parameters.ready:

@@ -1,18 +1,15 @@
-"""What was measured at sampled steps, still on its device, and how it becomes a window of plain arrays."""
+"""What is gathered of one step, and the rows of a window."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from equipoise.vitals import plain
 from equipoise.vitals.activations import Activation
 from equipoise.vitals.following import Apply
-from equipoise.vitals.kernel import Board
 from equipoise.vitals.parameters import PARAMETER_SUMS
-from equipoise.vitals.window import Layer, Weights, Window
 
 
 @dataclass(slots=True, eq=False)
@@ -77,29 +74,25 @@ class Pass:
 
 
 class Row:
-    """One sampled step.
+    """What is gathered of the step that is being made, if it is sampled.
 
     Attributes:
-        step: Optimiser step, counted from 1.
-        rate: Learning rate of the first parameter group.
-        backwards: Backward passes since the step before.
         losses: What was differentiated since the gradients were cleared.
         recorded: The loss that the user recorded, if any.
-        passes: The forward passes that those gradients went through.
+        sheets: What the kernel measured in the forward passes that those gradients went through.
+        found: What it could not measure in them.
         measured: Whether the gradients were measured before the end of the step.
         weights: What the kernel could not measure of the parameters, by their place: `Entry.measure_weights`.
         gradients: The same of `Entry.measure_gradient`.
     """
 
-    __slots__ = ("backwards", "gradients", "losses", "measured", "passes", "rate", "recorded", "step", "weights")
+    __slots__ = ("found", "gradients", "losses", "measured", "recorded", "sheets", "weights")
 
     def __init__(self) -> None:
-        self.step = 0
-        self.rate: float | Tensor = float("nan")
-        self.backwards = 0
         self.losses: list[float | Tensor] = []
         self.recorded: float | Tensor | None = None
-        self.passes: list[Pass] = []
+        self.sheets: list[Any] = []
+        self.found: list[Found] = []
         self.measured = False
         self.weights: dict[int, Tensor] = {}
         self.gradients: dict[int, Tensor] = {}
@@ -107,27 +100,66 @@ class Row:
     def clear(self) -> None:
         """Forget what was gathered: its gradients were thrown away."""
         self.losses.clear()
-        self.passes.clear()
+        self.sheets.clear()
+        self.found.clear()
         self.recorded = None
+
+    @property
+    def loss(self) -> float | Tensor:
+        """The loss of the step, NaN when nobody knows it."""
+        if self.recorded is not None:
+            return self.recorded
+        losses = self.losses
+        return losses[0] if len(losses) == 1 else sum(losses[1:], losses[0]) if losses else float("nan")
+
+
+@dataclass(slots=True, eq=False)
+class Later:
+    """What is still on a device of one row.
+
+    Attributes:
+        layers: Index of the layer and its (8,) scalars.
+        weights: See `Row`.
+        gradients: See `Row`.
+    """
+
+    layers: list[tuple[int, Tensor]]
+    weights: dict[int, Tensor]
+    gradients: dict[int, Tensor]
 
 
 class Ring:
-    """The rows of one window, and what the kernel measured in them.
+    """The rows of one window: lists of numbers, and arrays that the kernel writes into.
 
     Args:
         window: Most rows.
 
     Attributes:
-        rows: Those that are full.
+        steps: Optimiser steps, counted from 1.
+        losses: NaN where nobody knew the loss.
+        known: Whether a loss was differentiated or recorded.
+        rates: Learning rates of the first parameter group.
+        backwards: Backward passes of the step.
         layers: (window, L, 8) numbers of `plain.SCALARS`, zero where nothing was measured.
         parameters: (window, P, 9) numbers of `PARAMETER_SUMS`, NaN where nothing was measured.
+        later: What is still on a device, by the number of the row.
     """
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self.rows: list[Row] = []
         self.layers = np.zeros((window, 0, len(plain.SCALARS)))
         self.parameters = np.full((window, 0, len(PARAMETER_SUMS)), np.nan)
+        self.later: dict[int, Later] = {}
+        self.steps: list[int] = []
+        self.losses: list[float | Tensor] = []
+        self.known: list[bool] = []
+        self.rates: list[float | Tensor] = []
+        self.backwards: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.steps)
 
     def make_room(self, layers: int, parameters: int) -> None:
         """Have room for so many layers and parameters in every row."""
@@ -138,129 +170,25 @@ class Ring:
             wider = ((0, 0), (0, more_parameters), (0, 0))
             self.parameters = np.pad(self.parameters, wider, constant_values=np.nan)
 
+    def append(self, row: Row, step: int, rate: float | Tensor, backwards: int) -> None:
+        """Take a row, whose numbers in `layers` and `parameters` are in their place already."""
+        if row.found or row.weights or row.gradients:
+            layers = [(slot.index, scalars) for slot, scalars, _ in row.found]
+            self.later[self.count] = Later(layers, row.weights, row.gradients)
+        self.steps.append(step)
+        self.losses.append(row.loss)
+        self.known.append(bool(row.losses) or row.recorded is not None)
+        self.rates.append(rate)
+        self.backwards.append(backwards)
+
+    def correct(self, loss: float | Tensor) -> None:
+        """Give the last row the loss that the user recorded after its step."""
+        self.losses[-1], self.known[-1] = loss, True
+
     def clear(self) -> None:
         """Begin a new window."""
-        self.layers[: len(self.rows)] = 0
-        self.parameters[: len(self.rows)] = np.nan
-        self.rows = []
-
-
-def window_of(ring: Ring, slots: list[Slot], weights: tuple[Weights, ...], board: Board) -> Window:
-    """Return the measurements of some steps as a window; the one place where a device is waited for."""
-    rows = ring.rows
-    ring.make_room(len(slots), len(weights))
-    layers = _layers(ring, len(slots))
-    sums = _parameters(ring, len(weights))
-    return Window(
-        steps=np.array([row.step for row in rows], np.int64),
-        loss=_numbers([_loss_of(row) for row in rows]),
-        learning_rate=_numbers([row.rate for row in rows]),
-        layers=tuple(Layer(slot.name, slot.kind, slot.activation.name, slot.units) for slot in slots),
-        activation=activation_numbers(layers, slots),
-        fired=tuple(_fired(slot, board) for slot in slots),
-        seen=layers[..., plain.ROWS].sum(0).astype(np.int64),
-        weights=weights,
-        gradient=gradient_numbers(sums, weights),
-        weight=weight_numbers(sums, weights),
-    )
-
-
-def activation_numbers(sums: np.ndarray, slots: list[Slot]) -> dict[str, np.ndarray]:
-    """Return what `Window.activation` holds, from (S, L, 8) sums."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        count = sums[..., plain.COUNT]
-        mean = sums[..., plain.SUM] / count
-        variance = sums[..., plain.SQUARES] / count - mean * mean
-        saturated = sums[..., plain.SATURATED] / count
-        saturated[:, [slot.activation.bounds is None for slot in slots]] = np.nan
-        return {
-            "mean": mean,
-            "deviation": np.sqrt(np.where(variance > 0, variance, variance * 0)),
-            "maximum": np.where(count > 0, sums[..., plain.MAXIMUM], np.nan),
-            "zeros": sums[..., plain.ZEROS] / count,
-            "saturated": saturated,
-            "non_finite": np.where(count > 0, sums[..., plain.NON_FINITE], np.nan),
-        }
-
-
-def gradient_numbers(sums: np.ndarray, weights: tuple[Weights, ...]) -> dict[str, np.ndarray]:
-    """Return what `Window.gradient` holds, from (S, P, 9) sums."""
-    squared, zeros, wrong, product, now, previous = np.moveaxis(sums[..., 3:], -1, 0)
-    count = np.array([max(one.count, 1) for one in weights])
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        return {
-            "norm": np.sqrt(squared),
-            "zeros": zeros / count,
-            "cosine": product / (np.sqrt(now) * np.sqrt(previous)),
-            "non_finite": wrong,
-        }
-
-
-def weight_numbers(sums: np.ndarray, weights: tuple[Weights, ...]) -> dict[str, np.ndarray]:
-    """Return what `Window.weight` holds, from (S, P, 9) sums."""
-    share = np.array([one.compared / max(one.count, 1) for one in weights])
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        moved = np.sqrt(sums[..., 2] / share)
-        before = np.where(sums[..., 1] > 0, sums[..., 1], np.nan)  # weights that start at zero have no ratio
-        return {"norm": np.sqrt(sums[..., 0]), "update_ratio": moved / np.sqrt(before)}
-
-
-def _layers(ring: Ring, count: int) -> np.ndarray:
-    """Return the (S, L, 8) sums of all that was measured; zero where nothing was."""
-    layers = ring.layers[: len(ring.rows), :count]
-    found = [(at, one) for at, row in enumerate(ring.rows) for each in row.passes for one in each.found]
-    for (at, (slot, *_)), values in zip(found, _together([one[1] for _, one in found]), strict=True):
-        largest = np.maximum(layers[at, slot.index, plain.MAXIMUM], values[plain.MAXIMUM])
-        layers[at, slot.index] += values
-        layers[at, slot.index, plain.MAXIMUM] = largest
-    return layers
-
-
-def _parameters(ring: Ring, count: int) -> np.ndarray:
-    """Return the (S, P, 9) sums of all parameters; NaN where nothing was measured."""
-    sums = ring.parameters[: len(ring.rows), :count]
-    for at, row in enumerate(ring.rows):
-        for found, part in ((row.weights, slice(0, 3)), (row.gradients, slice(3, None))):
-            if found:
-                for index, values in zip(found, _together(list(found.values())), strict=True):
-                    sums[at, index, part] = values
-    return sums
-
-
-def _together(tensors: list[Tensor]) -> list[np.ndarray]:
-    """Bring small tensors of one shape to the processor, with one transfer a device."""
-    if not tensors:
-        return []
-    brought: list[np.ndarray] = [np.empty(0)] * len(tensors)
-    for device in {tensor.device for tensor in tensors}:
-        at = [index for index, tensor in enumerate(tensors) if tensor.device == device]
-        for index, values in zip(at, torch.stack([tensors[one] for one in at]).cpu().numpy(), strict=True):
-            brought[index] = values
-    return brought
-
-
-def _loss_of(row: Row) -> float | Tensor:
-    if row.recorded is not None:
-        return row.recorded
-    if not row.losses:
-        return float("nan")
-    total = row.losses[0]
-    for one in row.losses[1:]:
-        total = total + one
-    return total
-
-
-def _numbers(values: list[float | Tensor]) -> np.ndarray:
-    tensors = [one.detach().double().reshape(()) for one in values if isinstance(one, Tensor)]
-    brought = iter(_together(tensors))
-    return np.array([float(next(brought)) if isinstance(one, Tensor) else float(one) for one in values], np.float64)
-
-
-def _fired(slot: Slot, board: Board) -> np.ndarray:
-    fired = np.zeros(slot.units, np.int64)
-    measured = np.frombuffer(board.totals(slot.index))
-    if len(measured):
-        fired += measured.reshape(3, -1)[2].astype(np.int64)
-    if slot.totals is not None:
-        fired += slot.totals[2].cpu().numpy().astype(np.int64)
-    return fired
+        self.layers[: self.count] = 0
+        self.parameters[: self.count] = np.nan
+        self.later.clear()
+        for numbers in (self.steps, self.losses, self.known, self.rates, self.backwards):
+            numbers.clear()

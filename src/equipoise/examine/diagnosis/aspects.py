@@ -302,7 +302,6 @@ def _loop_aspects(draft: Draft) -> tuple[Aspect, ...]:
             tuple(partial(faster, factor=f) for f in (0.1, 0.01)),
             0.4,
         ),
-        Aspect("epochs", {"too_few_epochs": 1.0}, "loop.epochs", (_longer,), 0.4),
     ]
     if float(group.get("weight_decay", 0.0) or 0.0) > 1e-3:
         found.append(Aspect("decay", {"over_regularised": 1.0}, "optimizer.weight_decay", (_no_decay,), 0.8))
@@ -314,7 +313,8 @@ def _loop_aspects(draft: Draft) -> tuple[Aspect, ...]:
         found.append(Aspect("batch", {"batch_size_too_large": 1.0}, "loop.batch_size", (_usual_batch,), doubt))
     if not setup.shuffle:
         found.append(Aspect("order", {"no_shuffle": 1.0}, "loop.order", (_shuffled,), 0.7))
-    return tuple(found)
+    # Last, since how many epochs are enough depends on the batch.
+    return (*found, Aspect("epochs", {"too_few_epochs": 1.0}, "loop.epochs", (_longer,), 0.4))
 
 
 def _optimizer_field(draft: Draft) -> str:

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Verdict, exact
@@ -12,7 +12,7 @@ from equipoise.examine.probes.loss_behaviour import loss_behaviour
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.raised import Complaint, of_forward, of_loss
 from equipoise.examine.probes.sampling import sample, targets_of
-from equipoise.examine.probes.setup import Loss, Setup, running
+from equipoise.examine.probes.setup import Loss, Setup, restarted, running, take_step
 from equipoise.examine.probes.task import task_of
 
 NAME = "loss-shapes"
@@ -35,7 +35,7 @@ def loss_shapes(setup: Setup) -> Symptom:
     try:
         outputs = network(inputs)
     except Exception as problem:  # whatever the user's network raises
-        return _of(of_forward(problem, network.eval(), inputs))
+        return _alone(problem) if _runs(network.eval(), inputs) else _of(of_forward(problem, network, inputs))
     if not isinstance(outputs, Tensor):
         raise InapplicableError(f"the network returns a {type(outputs).__name__}, whose parts only its loss knows")
     where_last = trace(network, inputs).where_last()
@@ -50,6 +50,22 @@ def loss_shapes(setup: Setup) -> Symptom:
     except Exception as problem:  # whatever the user's loss raises
         return _of(of_loss(problem, setup.loss, outputs.detach(), targets, where_last))
     return _of_value(setup, value, outputs.detach(), targets, where_last)
+
+
+@torch.no_grad()
+def _runs(network: nn.Module, inputs: Tensor) -> bool:
+    try:
+        network(inputs)
+    except Exception:  # whatever the user's network raises
+        return False
+    return True
+
+
+def _alone(problem: Exception) -> Symptom:
+    """Return what it means that a network runs in evaluation mode alone: too few samples to normalise over."""
+    first_line = (str(problem).splitlines() or [""])[0][:160]
+    claim = f"The network raises {type(problem).__name__} ({first_line}) in training mode alone. Use larger batches."
+    return _failed(claim, ("loop.batch_size",), {"batch_size_too_small": 5.0})
 
 
 def _with_extremes(setup: Setup, targets: Tensor) -> Tensor:
@@ -76,6 +92,9 @@ def _of_value(setup: Setup, value: Tensor, outputs: Tensor, targets: Tensor, whe
     task = task_of(outputs, targets_of(setup))
     behaviour = loss_behaviour(setup.loss, outputs, targets, task)
     if outputs.shape != targets.shape and _spelled_out(setup.loss, outputs, targets):
+        if behaviour.mixes_samples and _own_loop_aligns(setup):
+            claim = f"The loss would broadcast {shapes}, but the own loop brings them to one shape first."
+            return Symptom(name=NAME, verdict=Verdict.PASS, claim=claim)
         return _broadcast(setup.loss, outputs, targets, behaviour.mixes_samples)
     if behaviour.mixes_samples:
         claim = f"The loss of {shapes} pulls a sample's outputs towards other samples' targets."
@@ -113,6 +132,21 @@ def _spelled_out(loss: Loss, outputs: Tensor, targets: Tensor) -> bool:
         if abs(one - other) > 1e-4 * max(abs(one), abs(other)):
             return False
     return True
+
+
+def _own_loop_aligns(setup: Setup) -> bool:
+    """Whether the user's own step returns the loss of matching shapes and not the one that broadcasts."""
+    if setup.step is None or setup.begin is None:
+        return False
+    state = restarted(setup)
+    inputs, targets = sample(setup, max(setup.batch_size, 2))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        outputs = state.network(inputs)
+        wide, matched = float(setup.loss(outputs, targets)), float(setup.loss(outputs.reshape(targets.shape), targets))
+    torch.manual_seed(0)
+    told = float(take_step(setup, state, (inputs, targets)))
+    return abs(told - matched) < 1e-4 * abs(matched) < 0.1 * abs(told - wide)
 
 
 def _broadcast(loss: Loss, outputs: Tensor, targets: Tensor, mixes: bool) -> Symptom:

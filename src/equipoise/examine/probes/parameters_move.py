@@ -3,12 +3,13 @@
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
 from equipoise.examine.probes.probe import InapplicableError, probe
-from equipoise.examine.probes.sampling import sample_batches
+from equipoise.examine.probes.sampling import sample, sample_batches
 from equipoise.examine.probes.setup import Running, Setup, restarted
 from equipoise.examine.probes.stepping import Taken, held, take_steps
 
 NAME = "parameters-move"
 _STEPS = 20
+_ROUNDING = 1e-6
 
 
 @probe(NAME)
@@ -26,6 +27,9 @@ def parameters_move(setup: Setup) -> Symptom:
         if len(steps) > 1 and _with_gradient(steps) <= moved:
             break
     pulled = _with_gradient(steps)
+    unpulled = _only_in_a_plain_loop(setup, pulled | moved) if setup.step is not None else []
+    if unpulled:
+        return _cut(unpulled, len(steps[0].before), len(steps))
     if not pulled:
         raise InapplicableError("no gradient arrived at any parameter; `gradient-reach` tells why")
     still = [name for name in steps[0].before if name in pulled and name not in moved]
@@ -40,7 +44,41 @@ def parameters_move(setup: Setup) -> Symptom:
 
 
 def _with_gradient(steps: list[Taken]) -> set[str]:
-    return {name for taken in steps for name, gradient in taken.fresh.items() if bool(gradient.any())}
+    """Return the parameters whose gradient is more than rounding; a bias before a normalisation has no other."""
+    sizes: dict[str, float] = {}
+    for taken in steps:
+        for name, gradient in taken.fresh.items():
+            sizes[name] = max(sizes.get(name, 0.0), float(gradient.double().square().mean().sqrt()))
+    largest = max(sizes.values(), default=0.0)
+    return {name for name, size in sizes.items() if size > _ROUNDING * largest}
+
+
+def _only_in_a_plain_loop(setup: Setup, reached: set[str]) -> list[str]:
+    """Return the parameters that a plain backward pass reaches and the own loop neither reaches nor moves."""
+    network = restarted(setup).network
+    network.zero_grad(set_to_none=True)
+    inputs, targets = sample(setup, max(setup.batch_size, 2))
+    try:
+        setup.loss(network(inputs), targets).backward()
+    except Exception:  # the own loop may feed the network in a way of its own
+        return []
+    gradients = {name: one.grad for name, one in network.named_parameters() if one.grad is not None}
+    largest = max((float(one.norm()) for one in gradients.values()), default=0.0)
+    return [
+        name for name, one in gradients.items() if name not in reached and float(one.norm()) > _ROUNDING * largest > 0
+    ]
+
+
+def _cut(unpulled: list[str], many: int, taken: int) -> Symptom:
+    began = f"{len(unpulled)} of {many} parameters ({_listed(unpulled)}) get no gradient and do not move in {taken} own steps"
+    if len(unpulled) == many:
+        claim = f"{began}: the loop trains something else than the network that it is given. Make parameters once, before the loop."
+        suggests = {"parameters_not_updated": 6.0, "parameters_without_gradient": 4.0}
+        return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=("loop.step",), suggests=suggests)
+    claim = f"{began}, though a plain loop's loss reaches them. Remove detach() and no_grad() from the loop."
+    suggests = {"parameters_without_gradient": 5.0, "parameters_not_updated": 2.0}
+    layers = dict.fromkeys(f"layer:{name.rpartition('.')[0] or name}" for name in unpulled)
+    return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=("loop.forward", *layers), suggests=suggests)
 
 
 def _reason(

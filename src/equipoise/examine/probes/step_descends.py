@@ -16,7 +16,7 @@ from equipoise.examine.probes.stepping import Named, Taken, take_steps
 NAME = "step-descends"
 _CALLS, _EARLY, _LATE, _ROWS = 30, 2, 2, 96
 _RISE, _SHORT, _SURE = 0.02, 300, 2.5
-_CLIPPED, _FLOOR = 0.1, 1e-3
+_CLIPPED, _FLOOR, _BEYOND = 0.1, 1e-3, 50
 _TELLING = 0.8
 
 
@@ -147,6 +147,9 @@ def _length(lines: list[Line], estimates: dict[str, Estimate], walk: _Walk) -> S
     if rise > _RISE and best < 1:
         return _too_long(best, rise, estimates)
     if best > _SHORT:
+        reach = best * _middle([one.size for one in lines])
+        if best >= MULTIPLES[-1] and reach > _BEYOND:
+            return _without_end(best, estimates)
         return _too_short(best, lines[0].cosine, estimates, walk)
     claim = (
         f"Steps go downhill (cosine with the negative gradient {lines[0].cosine:.2f}); the loss of other samples "
@@ -168,11 +171,13 @@ def _too_long(best: float, rise: float, estimates: dict[str, Estimate]) -> Sympt
     return _said(Verdict.FAIL if weight >= _SURE else Verdict.UNSURE, claim, suggests, estimates)
 
 
+def _without_end(best: float, estimates: dict[str, Estimate]) -> Symptom:
+    claim = f"The loss still falls at {best:.0e} times the step: along it, it has no least value. Check the loss."
+    suggests = {"lr_too_low": 1.0, "loss_mismatch": 1.0, "gradient_ascent": 0.5}
+    return _said(Verdict.UNSURE, claim, suggests, estimates)
+
+
 def _too_short(best: float, cosine: float, estimates: dict[str, Estimate], walk: _Walk) -> Symptom:
-    if best >= MULTIPLES[-1]:
-        claim = f"The loss still falls at {best:.0e} times the step: along it, it has no least value. Check the loss."
-        suggests = {"lr_too_low": 1.0, "loss_mismatch": 1.0, "gradient_ascent": 0.5}
-        return _said(Verdict.UNSURE, claim, suggests, estimates)
     weight = min(5.0, 2.0 * math.log10(best / 100))
     began = (
         f"A step is far too short: the loss falls furthest at {best:.2g} times the step (cosine with the negative "

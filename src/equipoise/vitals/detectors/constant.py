@@ -4,7 +4,6 @@ import numpy as np
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Line, Verdict, exact, judge
-from equipoise.stats.intervals import bootstrap
 from equipoise.vitals.detectors.detector import ALPHA
 from equipoise.vitals.detectors.sequential import SignProcess, spread
 from equipoise.vitals.detectors.units import place
@@ -138,6 +137,8 @@ def identical_outputs_symptom(outputs: np.ndarray, where: str, *, step: int = 0,
         return float(((rows - rows.mean(0)) ** 2).mean()) / whole if whole > 0 else 0.0
 
     value = between(flat)
+    from equipoise.stats.intervals import bootstrap  # loads scipy.stats, which no training needs
+
     estimate = (
         Estimate(value=value, low=value, high=value, n=len(flat), level=1.0, method="counted")
         if value < 1e-12

@@ -1,5 +1,6 @@
 """How gradients change from layer to layer on the way back to the input."""
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ FEWEST, MOST = 4, 24
 """Layers that a profile needs, and how many of a deeper network (evenly spaced) are looked at."""
 STEPS = 16
 """So many steps of a window (evenly spaced) are looked at."""
+
+MATCHING = re.compile(r"(^|[._])(query|key|q|k|q_proj|k_proj|q_lin|k_lin)$")
+"""Projections whose product goes through a softmax: their gradient starts near zero in every healthy transformer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +34,7 @@ class Profile:
 
 def profile(window: Window, depth: Depth) -> Profile:
     """Return the profile of log(|gradient| / |weight|) over the layers of a window."""
-    layers = depth.layers
+    layers = tuple(layer for layer in depth.layers if not MATCHING.search(layer[0]))
     if len(layers) > MOST:
         layers = tuple(layers[k] for k in np.linspace(0, len(layers) - 1, MOST).round().astype(int))
     names = tuple(name for name, _ in layers)

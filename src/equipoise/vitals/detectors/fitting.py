@@ -16,9 +16,10 @@ FEWEST = 6
 def slope(values: np.ndarray, alpha: float) -> Estimate:
     """Return the change of a series over its length, by least squares, with an interval that allows autocorrelation.
 
-    Heteroskedasticity and autocorrelation consistent (Newey and West, Econometrica 1987; Bartlett kernel, lag a third
-    of the length) with the fixed-b critical values of Kiefer and Vogelsang (Econometric Theory 2005), which keep the
-    error rate in short series where normal ones do not. Either end is exceeded with probability about `alpha`.
+    Residuals are taken for an autoregression of order one, whose coefficient is corrected for its bias in short series
+    with a trend (Marriott and Pope, Biometrika 1954) and not allowed below 0; variance and degrees of freedom follow
+    from the effective number of values (Bayley and Hammersley 1946). Either end is exceeded with probability about
+    `alpha`.
 
     Args:
         values: Series (k,), k at least `FEWEST`.
@@ -37,19 +38,20 @@ def slope(values: np.ndarray, alpha: float) -> Estimate:
     time = np.linspace(-0.5, 0.5, n)
     power = float(time @ time)
     change = float(time @ flat) / power
-    scores = time * (flat - flat.mean() - change * time)
-    lag = max(1, n // 3)
-    long_run = float(scores @ scores)
-    for k in range(1, lag):
-        long_run += 2 * (1 - k / lag) * float(scores[k:] @ scores[:-k])
-    error = math.sqrt(max(long_run, float(scores @ scores) / 2) * n / (n - 2)) / power
-    b, normal = lag / n, float(special.ndtri(1 - alpha))
-    # Cubic of Kiefer and Vogelsang's Bartlett table at 97.5 %, carried to other levels by the Student quantile that
-    # agrees with it there: 1.96 + 2.97 b + 0.42 b^2 - 0.53 b^3.
-    table = 1.96 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3
-    half = max(float(special.stdtrit(n - 2, 1 - alpha)), normal) * table / 1.96 * error
+    residual = flat - flat.mean() - change * time
+    total = float(residual @ residual)
+    memory = float(residual[1:] @ residual[:-1]) / total if total > 0 else 0.0
+    memory = min(0.9, max(0.0, (memory + 2 / n) / (1 - 4 / n)))
+    effective = n * (1 - memory) / (1 + memory)
+    error = math.sqrt(total / max(1.0, effective - 2) / power * effective / n * (1 + memory) / (1 - memory))
+    half = -float(special.stdtrit(max(1.0, effective - 2), alpha)) * error
     return Estimate(
-        value=change, low=change - half, high=change + half, n=n, level=1 - 2 * alpha, method="Newey-West, fixed b"
+        value=change,
+        low=change - half,
+        high=change + half,
+        n=n,
+        level=1 - 2 * alpha,
+        method="autoregression of order one",
     )
 
 

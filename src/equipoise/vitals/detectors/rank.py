@@ -1,7 +1,6 @@
 """The rank of a representation over the training."""
 
 import numpy as np
-from scipy import stats
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
@@ -38,6 +37,8 @@ def rank_symptom(steps: np.ndarray, ranks: np.ndarray, where: str, *, needed: fl
     start, end = float(np.median(ranks[:quarter])), float(np.median(ranks[-quarter:]))
     p = 1.0
     if len(ranks) >= 3 and np.ptp(ranks) > 0:
+        from scipy import stats  # 45 MB that most trainings need not load
+
         p = float(stats.kendalltau(steps, ranks, alternative="less").pvalue)
     collapsed = p < alpha and end < 0.5 * start and end < 0.5 * needed
     verdict = Verdict.PASS if end >= 0.5 * start or end >= 0.5 * needed else Verdict.UNSURE

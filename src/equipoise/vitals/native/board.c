@@ -143,8 +143,10 @@ static PyObject *board_runs_here(Board *board, PyObject *unused) {
 
 static PyObject *board_end(Board *board, PyObject *unused) {
     (void)unused;
-    Py_CLEAR(board->current);
-    Py_RETURN_NONE;
+    PyObject *sheet = board->current ? (PyObject *)board->current : Py_NewRef(Py_None);
+    board->current = NULL;
+    board->in_backward = 0;
+    return sheet;
 }
 
 /* 1 when the tensor was measured, 0 when it cannot be read here, -1 with an exception. */
@@ -170,13 +172,15 @@ static PyObject *board_measure(Board *board, PyObject *args) {
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
+/* settle(sheet, rows, row, width): add a sheet to one of many rows of `width` places, and its units to the totals. */
 static PyObject *board_settle(Board *board, PyObject *args) {
     Sheet *sheet;
-    Py_buffer row;
-    if (!PyArg_ParseTuple(args, "O!w*", &SheetType, &sheet, &row)) return NULL;
-    const Py_ssize_t room = row.len / (Py_ssize_t)(SCALARS * sizeof(double));
-    double *to = row.buf;
-    for (Py_ssize_t at = 0; at < sheet->places && at < room; at++, to += SCALARS) {
+    Py_buffer rows;
+    Py_ssize_t row, width;
+    if (!PyArg_ParseTuple(args, "O!w*nn", &SheetType, &sheet, &rows, &row, &width)) return NULL;
+    double *to = (double *)rows.buf + row * width * SCALARS;
+    const Py_ssize_t end = (row + 1) * width * SCALARS * (Py_ssize_t)sizeof(double);
+    for (Py_ssize_t at = 0; at < sheet->places && at < width && row >= 0 && end <= rows.len; at++, to += SCALARS) {
         const double *from = sheet->scalars + at * SCALARS, largest = to[MAXIMUM];
         const Place *place = &board->places[at];
         if (!from[COUNT]) continue;
@@ -185,7 +189,7 @@ static PyObject *board_settle(Board *board, PyObject *args) {
         for (Py_ssize_t unit = place->first * UNIT_SUMS; unit < (place->first + place->units) * UNIT_SUMS; unit++)
             board->totals[unit] += sheet->units[unit];
     }
-    PyBuffer_Release(&row);
+    PyBuffer_Release(&rows);
     Py_RETURN_NONE;
 }
 
@@ -206,9 +210,9 @@ static PyMethodDef BOARD_METHODS[] = {
     {"set", (PyCFunction)board_set, METH_VARARGS, "set(place, mode, low, high): what counts as active there."},
     {"begin", (PyCFunction)board_begin, METH_NOARGS, "begin(): the sheet of a new forward pass."},
     {"runs_here", (PyCFunction)board_runs_here, METH_NOARGS, "runs_here(): whether this thread runs a forward pass."},
-    {"end", (PyCFunction)board_end, METH_NOARGS, "end(): no forward pass is running."},
+    {"end", (PyCFunction)board_end, METH_NOARGS, "end(): no pass is running; the sheet of the one that was, or None."},
     {"measure", (PyCFunction)board_measure, METH_VARARGS, "measure(place, tensor): whether it could be read."},
-    {"settle", (PyCFunction)board_settle, METH_VARARGS, "settle(sheet, row): add a sheet to a row and to the totals."},
+    {"settle", (PyCFunction)board_settle, METH_VARARGS, "settle(sheet, rows, row, width): add it to a row and the totals."},
     {"totals", (PyCFunction)board_totals, METH_VARARGS, "totals(place): the sums of its units as bytes, set to zero."},
     {NULL, NULL, 0, NULL},
 };

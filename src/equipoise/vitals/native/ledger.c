@@ -170,15 +170,17 @@ static int measure_gradient(Entry *entry, PyObject *gradient, double *to) {
     return 0;
 }
 
-/* measure(rows, weights, gradients): fill a row of SUMS numbers for each entry; NaN for what is not there. Returns None,
- * or the numbers of those that can no longer be read here, and are void from now on. */
+/* measure(rows, row, weights, gradients): fill one of many rows with SUMS numbers for each entry; what is not there is
+ * left as it was. Returns None, or the numbers of those that can no longer be read here, and are void from now on. */
 static PyObject *ledger_measure(Ledger *ledger, PyObject *args) {
     Py_buffer rows;
+    Py_ssize_t row;
     int weights, gradients;
     PyObject *failed = NULL;
-    if (!PyArg_ParseTuple(args, "w*pp", &rows, &weights, &gradients)) return NULL;
-    double *to = rows.buf;
-    int trouble = rows.len < (Py_ssize_t)(ledger->count * SUMS * (Py_ssize_t)sizeof(double)) ? -1 : 0;
+    if (!PyArg_ParseTuple(args, "w*npp", &rows, &row, &weights, &gradients)) return NULL;
+    double *to = (double *)rows.buf + row * ledger->count * SUMS;
+    const Py_ssize_t end = (row + 1) * ledger->count * SUMS * (Py_ssize_t)sizeof(double);
+    int trouble = row < 0 || rows.len < end ? -1 : 0;
     for (Py_ssize_t at = 0; at < ledger->count && trouble >= 0; at++, to += SUMS) {
         Entry *entry = &ledger->entries[at];
         if (!entry->parameter) continue;
@@ -226,7 +228,7 @@ static PyObject *ledger_uncleared(Ledger *ledger, PyObject *numbers) {
 
 static PyMethodDef METHODS[] = {
     {"set", (PyCFunction)ledger_set, METH_VARARGS, "set(number, parameter, starts, block): whether it can be read."},
-    {"measure", (PyCFunction)ledger_measure, METH_VARARGS, "measure(rows, weights, gradients): fill rows of numbers."},
+    {"measure", (PyCFunction)ledger_measure, METH_VARARGS, "measure(rows, row, weights, gradients): fill a row."},
     {"uncleared", (PyCFunction)ledger_uncleared, METH_O, "uncleared(numbers): whether any gradient is not zero."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,0 +1,43 @@
+"""Handwritten digits of 28x28 pixels for a dense network that takes 28 numbers.
+
+`equipoise diagnose examples/articles/wrong_input_shape.py:as_printed --trust` names the fault; `mended` is without it.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+
+def pictures() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return 400 digits for training and 200 held out: pixels (n, 784) in 0 to 1, and labels (n,)."""
+    digits = load_digits()
+    small = torch.tensor(digits.images / 16, dtype=torch.float32).unsqueeze(1)
+    pixels, labels = nn.functional.interpolate(small, (28, 28)).flatten(1), torch.tensor(digits.target)
+    return (pixels[:400], labels[:400]), (pixels[400:600], labels[400:600])
+
+
+def program(features: int) -> Mapping[str, object]:
+    """Return the program for a network that takes so many numbers."""
+    torch.manual_seed(0)
+    train, validation = pictures()
+    return {
+        "network": nn.Sequential(nn.Linear(features, 32), nn.ReLU(), nn.Linear(32, 10)),
+        "loss": nn.CrossEntropyLoss(),
+        "optimizer": partial(torch.optim.Adam, lr=1e-3),
+        "train": train,
+        "validation": validation,
+        "epochs": 20,
+    }
+
+
+def as_printed() -> Mapping[str, object]:
+    """Return the program with its fault: a row of pixels is taken for the picture."""
+    return program(28)
+
+
+def mended() -> Mapping[str, object]:
+    """Return it with an input for every pixel."""
+    return program(28 * 28)
