@@ -101,11 +101,12 @@ def _choices(found: Evidence, by_name: dict[str, Symptom], reach: float) -> Iter
         if one.name in HEAD:  # the probe of the pairing says what it is; this run, that it matters
             most = max(told.values(), default=1.0)
             faults = {fault: max(0.25, told.get(fault, 0.0) / most) for fault in faults} if told else UNTOLD[one.name]
-        yield Reading(
-            {fault: weight * part if weight > 0 else weight for fault, part in faults.items()},
-            (one.where,),
-            _sentence(one, found),
-        )
+        if weight <= 0 and one.name in HEAD[1:]:
+            continue  # the head as a whole has spoken against it
+        weights = {fault: weight * part if weight > 0 else weight for fault, part in faults.items()}
+        if weight <= 0:  # what a probe saw for itself is not unseen because something else matters more
+            weights = {fault: value for fault, value in weights.items() if fault not in told}
+        yield Reading(weights, (one.where,), _sentence(one, found))
 
 
 def _squashed(found: Evidence) -> dict[str, float]:

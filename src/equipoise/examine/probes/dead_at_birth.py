@@ -1,10 +1,13 @@
 """`dead-at-birth`: are there rectified units, or whole layers, that say nothing before the first step?"""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Verdict
+from equipoise.examine.probes.anatomy import Call, trace
 from equipoise.examine.probes.hearing import RECTIFIERS, Heard, hear
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.sampling import sample
@@ -12,7 +15,7 @@ from equipoise.examine.probes.setup import Setup, running
 from equipoise.stats.intervals import proportion
 
 NAME = "dead-at-birth"
-_ROWS = 256
+_ROWS, _FEW = 256, 64
 _MANY = 0.6
 
 
@@ -25,6 +28,14 @@ def dead_at_birth(setup: Setup) -> Symptom:
     """
     network = running(setup).network.eval()
     inputs, _ = sample(setup, _ROWS)
+    mute = _mute_by_construction(running(setup).network.eval(), inputs[:_FEW])
+    if mute:
+        claim = (
+            f"{mute} puts out the same for all samples, whatever the weights are. Check the sign before "
+            "it, or remove it."
+        )
+        suggests = {"dead_layer": 6.0, "dying_relu": 1.0}
+        return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=(f"layer:{mute}",), suggests=suggests)
     heard = [one for one in hear(network, inputs) if one.function in RECTIFIERS and not one.final]
     if not heard:
         raise InapplicableError("there are no hidden rectified units")
@@ -60,14 +71,43 @@ def _silent(heard: Heard) -> Estimate:
 
 @torch.no_grad()
 def _by_construction(network: nn.Module, inputs: Tensor, many: int, place: int) -> bool:
-    """Whether a layer stays silent when all weights are drawn anew, three times, as He et al. (ICCV 2015) draw them."""
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(3):
-        for parameter in network.parameters():
-            if parameter.dim() > 1:
-                spread = (2.0 / max(parameter[0].numel(), 1)) ** 0.5
-                parameter.copy_(spread * torch.randn(parameter.shape, generator=generator).to(parameter))
+    """Whether an activation stays silent whatever the weights are."""
+    for _ in _drawn_anew(network):
         heard = [one for one in hear(network, inputs) if one.function in RECTIFIERS and not one.final]
         if len(heard) != many or bool(heard[place].values.any()):
             return False
     return True
+
+
+@torch.no_grad()
+def _mute_by_construction(network: nn.Module, inputs: Tensor) -> str:
+    """Return the first hidden module whose outputs are alike for samples that differ, whatever the weights are."""
+    found: list[str] | None = None
+    for _ in _drawn_anew(network):
+        seen = trace(network, inputs)
+        mute = [call.name for call in seen.calls if _mute(call, len(inputs))]
+        last = seen.last()
+        found = [name for name in mute if name != last and (found is None or name in found)]
+        if not found:
+            return ""
+    return found[0] if found else ""
+
+
+def _mute(call: Call, n: int) -> bool:
+    given, made = call.inputs, call.outputs
+    if given is None or made is None or len(given) != n or len(made) != n or n < 2 or not made.is_floating_point():
+        return False
+    return not torch.equal(given, given[:1].expand_as(given)) and bool((made == made[:1]).all())
+
+
+def _drawn_anew(network: nn.Module) -> Iterator[None]:
+    """Draw weights as He et al. (ICCV 2015) do, and biases with a deviation of 0.1, three times."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for parameter in network.parameters():
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+            if parameter.dim() > 1:
+                parameter.copy_(noise * (2.0 / max(parameter[0].numel(), 1)) ** 0.5)
+            else:
+                parameter.add_(0.1 * noise)
+        yield

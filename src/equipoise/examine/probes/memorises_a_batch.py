@@ -83,8 +83,7 @@ def _judged(runs: dict[str, _Run], shares: dict[str, float], n: int) -> Symptom:
         return _nothing(runs, said)
     if sound - zeros < 0.1 * sound:
         claim = (
-            f"{said}: inputs of zeros do as well. Look for what cuts them off: dead or constant "
-            "layers, a wrong axis."
+            f"{said}: inputs of zeros do as well. Look for what cuts them off: dead or constant layers, a wrong axis."
         )
         suggests = {"dead_layer": 1.5, "dying_relu": 1.0, "bad_initialization": 1.0, "vanishing_gradient": 1.0}
         suggests["unscaled_input"] = 1.0

@@ -70,9 +70,12 @@ def _only_in_a_plain_loop(setup: Setup, reached: set[str]) -> list[str]:
 
 
 def _cut(unpulled: list[str], many: int, taken: int) -> Symptom:
-    began = f"{len(unpulled)} of {many} parameters ({_listed(unpulled)}) get no gradient and do not move in {taken} own steps"
+    which = f"{len(unpulled)} of {many} parameters ({_listed(unpulled)})"
+    began = f"{which} get no gradient and do not move in {taken} steps of the own loop"
     if len(unpulled) == many:
-        claim = f"{began}: the loop trains something else than the network that it is given. Make parameters once, before the loop."
+        claim = (
+            f"{began}: it trains something else than the network it is given. Make parameters once, before the loop."
+        )
         suggests = {"parameters_not_updated": 6.0, "parameters_without_gradient": 4.0}
         return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=("loop.step",), suggests=suggests)
     claim = f"{began}, though a plain loop's loss reaches them. Remove detach() and no_grad() from the loop."

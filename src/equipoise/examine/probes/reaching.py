@@ -52,7 +52,7 @@ def reaching(setup: Setup) -> Reaching | None:
 
 
 def _in_own_loop(setup: Setup) -> Reaching | None:
-    """Return what reaches the first layer in steps of the user's own loop, where that is not what plain steps give it."""
+    """Return what reaches the first layer in the user's own steps, where that is not what plain steps give it."""
     if setup.step is None or setup.begin is None:
         return None
     state = restarted(setup)
