@@ -45,6 +45,7 @@ MECHANICAL = frozenset(
         "batch_mixing",
         "train_eval_mode",
         "data_leak",
+        "no_shuffle",
         "double_softmax",
         "wrong_output_activation",
         "loss_mismatch",

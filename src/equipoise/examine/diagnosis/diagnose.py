@@ -23,6 +23,7 @@ from equipoise.examine.probes.setup import (
     MakeOptimizer,
     Setup,
     Step,
+    experiment,
 )
 
 RAISES = "the training cannot be run"
@@ -112,7 +113,7 @@ def _gathered(
 ) -> tuple[Evidence | None, dict[str, str]]:
     """Return what the runs found, or None with the reason."""
     try:
-        with untouched(setup):
+        with untouched(setup), experiment():
             return gather(setup, deadline, symptoms, on_progress), {}
     except CannotRestartError as reason:
         return None, {RUNS: str(reason)}
