@@ -36,9 +36,10 @@ SAVE_EVERY_S = 15.0
 
 @functools.cache
 def _warm_up() -> None:
-    """Take one step of some training, so that no tool pays for what PyTorch loads on first use."""
+    """Take one step of some training, so that no tool pays for what PyTorch loads on first use; one thread from here."""
     import torch
 
+    torch.set_num_threads(1)
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(18, 2))
     optimizer = torch.optim.Adam(network.parameters())
     torch.nn.functional.cross_entropy(network(torch.zeros(2, 1, 5, 5)), torch.tensor([0, 1])).backward()

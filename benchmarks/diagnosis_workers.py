@@ -17,9 +17,6 @@ THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def _serve(work: Work, pipe: Connection) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     pipe.send("ready")
     while (job := pipe.recv()) is not None:
         try:

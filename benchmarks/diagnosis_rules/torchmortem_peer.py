@@ -8,9 +8,12 @@ least WARNING counts; INFO does not.
 import contextlib
 import functools
 import json
+import os
+import queue
 import re
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -97,12 +100,21 @@ def _autopsy(job: dict[str, Any]) -> dict[str, Any]:
     return answer | {name: round(value, 3) for name, value in took.items()}
 
 
+def _listen(jobs: "queue.SimpleQueue[str]") -> None:
+    """Hand jobs on; when whoever sends them is gone, end at once, in the middle of a job too."""
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)
+
+
 def _serve() -> None:
     import torch
 
     torch.set_num_threads(1)
-    out = sys.stdout
-    for line in sys.stdin:
+    out, jobs = sys.stdout, queue.SimpleQueue[str]()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    while True:
+        line = jobs.get()
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 answer = _autopsy(json.loads(line))

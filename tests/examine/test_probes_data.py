@@ -1,6 +1,7 @@
 """Data before the first step: scales, balance, order, overlap, bond of labels and inputs, and what can be memorised."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -22,6 +23,12 @@ RNG = np.random.default_rng(0)
 X = torch.tensor(RNG.standard_normal((300, 6)), dtype=torch.float32)
 Y = X[:, :3].argmax(1)
 CE = nn.CrossEntropyLoss()
+
+
+@pytest.fixture(autouse=True)
+def _no_clock(monkeypatch):
+    """Let runs end by their number of steps, on however slow a machine."""
+    monkeypatch.setattr("equipoise.examine.probes.memorises_a_batch._SHARE_S", math.inf)
 
 
 def net(inputs: int = 6, outputs: int = 3, *front: nn.Module) -> nn.Module:
@@ -81,6 +88,24 @@ def test_curvature_is_that_of_the_second_moments():
     found = input_scale(setup(100 * torch.tensor(RNG.standard_normal((4000, 3)), dtype=torch.float32), Y.repeat(14)))
     # Independent columns a hundred times as large have ten thousand times the largest eigenvalue.
     assert found.estimates["log10 curvature against standardised"].value == pytest.approx(4.0, abs=0.05)
+
+
+def test_inputs_that_the_own_loop_standardises_are_sound():
+    x = 1500 * X + 4000
+
+    def begin() -> tuple[nn.Module, torch.optim.Optimizer]:
+        network = net()
+        return network, torch.optim.Adam(network.parameters())
+
+    def step(network: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> Tensor:
+        optimizer.zero_grad()
+        loss = CE(network((batch[0] - 4000) / 1500), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    assert input_scale(setup(x)).verdict == Verdict.FAIL
+    assert input_scale(setup(x, step=step, begin=begin)).verdict == Verdict.PASS
 
 
 def test_inputs_that_are_not_finite():

@@ -1,5 +1,7 @@
 """Losses, tasks and ends of networks are told by experiment: against formulas, and with everything that can mislead."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -294,3 +296,23 @@ def test_a_birth_that_is_wrong_and_sure_is_blamed_on_inputs_or_weights():
     heavily = initial_loss(setup(heavy, nn.CrossEntropyLoss(), labels()))
     assert set(heavily.suggests) == {"bad_initialization"}
     assert loud.verdict == heavily.verdict == Verdict.FAIL
+
+
+def test_an_own_loop_that_brings_shapes_together_is_sound():
+    x, loss = inputs(), nn.MSELoss()
+    y = x[:, 0]
+
+    def begin() -> tuple[nn.Module, torch.optim.Optimizer]:
+        net = network(1)
+        return net, torch.optim.Adam(net.parameters())
+
+    def step(net: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor]) -> Tensor:
+        optimizer.zero_grad()
+        value = loss(net(batch[0]).squeeze(1), batch[1])
+        value.backward()
+        optimizer.step()
+        return value.detach()
+
+    training = setup(network(1), loss, y)
+    assert loss_shapes(training).verdict == Verdict.FAIL
+    assert loss_shapes(replace(training, begin=begin, step=step)).verdict == Verdict.PASS

@@ -161,6 +161,8 @@ def test_dead_units_by_weights_and_by_construction():
     assert found.suggests["dying_relu"] == found.suggests["bad_initialization"] == max(found.suggests.values())
     built = dead_at_birth(setup(seeded(linear(8, 16), nn.ReLU(), Negated, linear(16, 3))))
     assert (strongest(built), built.where[0]) == ("dead_layer", "layer:2")
+    narrow = seeded(linear(8, 1), nn.LayerNorm(1), nn.Tanh(), linear(1, 3))
+    assert dead_at_birth(setup(narrow)).where == ("layer:1",)
 
 
 def test_saturated_units_by_inputs_and_by_weights():

@@ -230,6 +230,27 @@ def test_sound_loops_pass(training):
         assert probe(training).verdict == Verdict.PASS, probe(training).claim
 
 
+def made_anew(network, optimizer, batch):
+    del network, optimizer
+    fresh = net()
+    return sound(fresh, torch.optim.SGD(fresh.parameters(), lr=0.1), batch)
+
+
+def cut_in_the_loop(network, optimizer, batch):
+    optimizer.zero_grad()
+    loss = CE(network[2](network[:2](batch[0]).detach()), batch[1])
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def test_loops_that_train_something_else():
+    anew = parameters_move(own(made_anew))
+    assert (strongest(anew), anew.where) == ("parameters_not_updated", ("loop.step",))
+    cut = parameters_move(own(cut_in_the_loop))
+    assert (strongest(cut), cut.where) == ("parameters_without_gradient", ("loop.forward", "layer:0"))
+
+
 def test_gradients_that_pile_up():
     for step in (never_cleared, never_cleared_but_clipped):
         found = gradients_cleared(own(step))

@@ -159,7 +159,7 @@ def test_training_stops_at_the_time_budget_in_the_middle_of_an_epoch():
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_a_loss_that_explodes_stops_training_with_a_finite_network(keep):
-    recipe = {"optimizer": "sgd", "learning_rate": 100.0, "epochs": 200, "keep": keep}
+    recipe = {"optimizer": "sgd", "learning_rate": 100.0, "epochs": 200, "keep": keep, "governor": False}
     fitted = fit(plan({**DENSE, "activation": "linear"}, **recipe), 0, splits=regression())
     assert fitted.stopped is StopReason.NOT_FINITE
     assert fitted.epochs < 200

@@ -50,7 +50,7 @@ def fit(
 
     Args:
         plan: Data, network, recipe and the steps after it.
-        seed: Draws split, initialisation, order and everything random; without it, the plan's.
+        seed: Draws everything random; without it, the plan's.
         data: For a plan that was made from data in Python: the same data again (a `DataFrame`, (inputs, targets), ...).
         splits: The data, divided already; without it, loaded as the plan says.
         folder: Where checkpoints (`checkpoint/`) and `history.parquet` are written while training; None writes nothing.
@@ -65,10 +65,7 @@ def fit(
     """
     seed = plan.seed if seed is None else seed
     checkpoints = _checkpoints(folder, resume=resume) if train else None
-    if splits is None:
-        source = plan.data
-        given = isinstance(source, GivenData)
-        splits = _given(source, data, plan.seed, seed) if given else load(source, seed, on_progress=on_progress)
+    splits = _loaded(plan, data, seed, on_progress) if splits is None else splits
     network = build(plan.network, splits.signature, splits.preprocessing, seed, trust=trust)
     on_progress(Progress("network", 1, 1, _described(plan, network), finished=True))
     saved = _saved(checkpoints, plan, seed, splits, on_progress) if checkpoints is not None and resume else None
@@ -90,7 +87,15 @@ def fit(
         steps=state.recorder.step,
         best_epoch=state.kept.epoch,
         seconds=state.seconds,
+        acts=state.governor.acts if state.governor is not None else (),
     )
+
+
+def _loaded(plan: Plan, data: Any, seed: int, on_progress: Listener) -> Splits:
+    source = plan.data
+    if isinstance(source, GivenData):
+        return _given(source, data, plan.seed, seed)
+    return load(source, seed, on_progress=on_progress)
 
 
 def _given(source: GivenData, data: Any, plan_seed: int, seed: int) -> Splits:

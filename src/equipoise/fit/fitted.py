@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.core.act import Act
 from equipoise.core.plan import Plan
 from equipoise.core.record import Record
 from equipoise.core.stop import StopReason
@@ -55,6 +56,7 @@ class Fit:
         steps: Optimiser steps taken.
         best_epoch: Epoch (from 1) of the kept network; 0 when not trained.
         seconds: Wall-clock time of the training, over all resumes.
+        acts: What the governor did, in order; empty for a healthy training.
     """
 
     network: Network
@@ -68,6 +70,7 @@ class Fit:
     steps: int
     best_epoch: int
     seconds: float
+    acts: tuple[Act, ...] = ()
 
     def predict(self, raw: Any) -> np.ndarray:
         """Return the answer in the user's words and units for raw inputs; see `predict`."""

@@ -3,16 +3,15 @@
 import math
 import time
 
-from torch import nn
-
 from equipoise.core.stop import StopReason
 from equipoise.fit.announcer import EVERY_S
 from equipoise.fit.job import Job
-from equipoise.fit.penalties import add_penalties
-from equipoise.fit.schedules import multiplier
 from equipoise.fit.seeds import derive
 from equipoise.fit.state import State, seed_everything
+from equipoise.fit.step import govern, take_step
 from equipoise.fit.stopping import Kept, copies
+
+GIVEN_UP = (StopReason.NOT_FINITE, StopReason.UNSTABLE)
 
 
 def train_network(job: Job, state: State) -> StopReason:
@@ -27,6 +26,8 @@ def train_network(job: Job, state: State) -> StopReason:
     try:
         while reason is None:
             reason = _steps(job, state) or _look(job, state)
+        if state.batch > 0 and reason in GIVEN_UP:  # what was put back may be the best there was
+            _judge(job, state)
         _last_checkpoint(job, state, reason)
         if state.batch > 0 and reason is StopReason.TIME_BUDGET:  # in the middle of a round
             _judge(job, state)
@@ -37,6 +38,9 @@ def train_network(job: Job, state: State) -> StopReason:
             _judge(job, state)
         state.tick()
         job.announcer.end(state, reason)
+    finally:
+        if state.governor is not None:
+            state.governor.close()
     return reason
 
 
@@ -58,7 +62,9 @@ def _steps(job: Job, state: State) -> StopReason | None:
         state.batch += 1
         if not batch.completes:
             continue
-        _step(job, state)
+        take_step(job, state)
+        if reason := govern(state):
+            return reason
         if time.perf_counter() >= due:
             due = time.perf_counter() + EVERY_S
             if reason := _glance(job, state):
@@ -66,35 +72,12 @@ def _steps(job: Job, state: State) -> StopReason | None:
     return None
 
 
-def _step(job: Job, state: State) -> None:
-    """Take one optimiser step with the gradients that are there."""
-    recipe, stepper, recorder = job.recipe, state.stepper, state.recorder
-    if recipe.l1 or recipe.l2:
-        add_penalties(job.weights, recipe.l1, recipe.l2)
-    sampled = recorder.step % job.sample_every == 0
-    factor = multiplier(recipe, recorder.step, job.total_steps, job.feed.steps_per_epoch, state.plateau)
-    rate = recipe.learning_rate * factor
-    if recipe.max_grad_norm is not None:
-        norm = nn.utils.clip_grad_norm_(stepper.parameters, recipe.max_grad_norm)
-        if sampled:
-            recorder.sample(norm, rate)
-    elif sampled:
-        gradients = [parameter.grad for parameter in stepper.parameters if parameter.grad is not None]
-        recorder.sample(nn.utils.get_total_norm(gradients), rate)
-    if rate != stepper.rate:
-        stepper.set_rate(rate)
-    stepper.step()
-    recorder.next_step()
-    if state.average is not None:
-        state.average.update(recorder.step)
-
-
 def _glance(job: Job, state: State) -> StopReason | None:
     """Look at the clock and the last loss in the middle of a round, a few times a second."""
     state.tick()
     loss = state.recorder.latest()
     job.announcer.say(state, loss)
-    if not math.isfinite(loss):
+    if state.governor is None and not math.isfinite(loss):
         return StopReason.NOT_FINITE
     if state.is_over_budget(job.recipe.max_seconds):
         return StopReason.TIME_BUDGET
@@ -106,10 +89,12 @@ def _glance(job: Job, state: State) -> StopReason | None:
 def _look(job: Job, state: State) -> StopReason | None:
     """Read the losses of a round, judge the network and decide whether to go on."""
     recipe = job.recipe
+    if reason := govern(state, at_end=True):
+        return reason
     state.recorder.read()
     state.epoch += min(job.round_epochs, recipe.epochs - state.epoch)
     state.round, state.batch = state.round + 1, 0
-    if not math.isfinite(state.recorder.mean()):
+    if state.governor is None and not math.isfinite(state.recorder.mean()):
         return StopReason.NOT_FINITE
     loss, score = _judge(job, state)
     state.recorder.history.record_epoch(state.recorder.step, loss, score)

@@ -63,6 +63,10 @@ class Stepper:
             matrix.grad = None if kernel.grad is None else _as_matrix(kernel.grad, kernel)
         for part in self.parts:
             part.step()
+        self.clear()
+
+    def clear(self) -> None:
+        """Drop the gradients that are there."""
         for parameter in self.parameters:
             parameter.grad = None
 

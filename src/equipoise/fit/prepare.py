@@ -13,12 +13,14 @@ from equipoise.fit.averaging import TAIL_SHARE, Average
 from equipoise.fit.feed import make_feed, make_part, targets_on_scale
 from equipoise.fit.finish import check_finish
 from equipoise.fit.fitted import Execution
+from equipoise.fit.governor import Governor
 from equipoise.fit.job import Job
 from equipoise.fit.keeper import Keeper
 from equipoise.fit.losses import balanced_weights, choose_loss
 from equipoise.fit.objectives import HalfPrecision, build_objective
 from equipoise.fit.optimizers import Stepper, weights_of
 from equipoise.fit.recorder import SLOTS, Recorder
+from equipoise.fit.seeds import derive
 from equipoise.fit.state import State
 from equipoise.fit.stopping import Kept, copies, round_epochs
 from equipoise.fit.validation import Validation, all_targets
@@ -92,13 +94,26 @@ def prepare_state(recipe: Recipe, network: Network, stepper: Stepper, job: Job) 
     if recipe.weight_averaging != "none":
         start = round(job.total_steps * (1 - TAIL_SHARE)) if recipe.weight_averaging == "tail" else 0
         average = Average(recipe.weight_averaging, stepper.parameters, recipe.averaging_decay, start)
+    governor = None
+    if recipe.governor:
+        seed = derive(job.seed, "governor")
+        governor = Governor(
+            network,
+            stepper.parts,
+            parameters=stepper.parameters,
+            body=network.body,
+            average=average,
+            seed=seed,
+            descends=network.signature.task.kind != "generation",
+        )
     return State(
         network=network,
         stepper=stepper,
         average=average,
-        recorder=Recorder(History(), torch.zeros(SLOTS, device=device)),
+        recorder=Recorder(History(), torch.zeros(SLOTS, device=device), listened=governor is not None),
         draws=torch.Generator(device),
         kept=Kept(copies(network)),
+        governor=governor,
     )
 
 

@@ -21,6 +21,8 @@ class Recorder:
         losses: One place a step, on the device.
         step: Steps taken so far, over the whole training.
         total, count: Sum and number of the losses read since `restart`.
+        forgiving: Whether losses that are not finite are left out of the mean, because their steps were taken back.
+        listened: Whether somebody asks for `news`, so that it must outlast a reading.
     """
 
     history: History
@@ -28,10 +30,16 @@ class Recorder:
     step: int = 0
     total: float = 0.0
     count: int = 0
+    forgiving: bool = False
+    listened: bool = False
     _slots: tuple[Tensor, ...] = ()
     _used: int = 0
     _norms: list[Tensor] = field(default_factory=list)
     _sampled: list[tuple[int, float]] = field(default_factory=list)
+    _heard: int = 0
+    _norms_heard: int = 0
+    _unheard: list[float] = field(default_factory=list)
+    _unheard_norms: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._slots = self.losses.unbind(0)
@@ -64,13 +72,35 @@ class Recorder:
         """Begin a new mean."""
         self.total, self.count = 0.0, 0
 
+    def news(self) -> tuple[list[float], list[tuple[int, float]]]:
+        """Return losses, and (step, gradient norm), gathered since the last call; waits for the device."""
+        self._set_aside()
+        losses, norms = list(self._unheard), list(self._unheard_norms)
+        self._unheard.clear()
+        self._unheard_norms.clear()
+        return losses, norms
+
+    def _set_aside(self) -> None:
+        if self._heard < self._used:
+            self._unheard.extend(self.losses[self._heard : self._used].tolist())
+            self._heard = self._used
+        if self._norms_heard < len(self._norms):
+            norms = torch.stack(self._norms[self._norms_heard :]).tolist()
+            steps = (step for step, _ in self._sampled[self._norms_heard :])
+            self._unheard_norms.extend(zip(steps, norms, strict=True))
+            self._norms_heard = len(self._norms)
+
     def read(self) -> None:
         """Bring everything gathered into the history."""
+        if self.listened:
+            self._set_aside()
+        self._heard = self._norms_heard = 0
         if self._used:
             losses = self.losses[: self._used].cpu().numpy().astype(np.float64)
             self.history.record_steps(np.arange(self.step - self._used + 1, self.step + 1), losses)
-            self.total += float(losses.sum())
-            self.count += self._used
+            counted = losses[np.isfinite(losses)] if self.forgiving else losses
+            self.total += float(counted.sum())
+            self.count += len(counted)
             self.losses.zero_()
             self._used = 0
         if self._norms:

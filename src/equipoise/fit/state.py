@@ -14,6 +14,7 @@ from equipoise.core.stop import StopReason
 from equipoise.fit.averaging import Average, estimate_statistics
 from equipoise.fit.checkpoint import Checkpoint
 from equipoise.fit.feed import Feed
+from equipoise.fit.governor import Governor
 from equipoise.fit.optimizers import Stepper
 from equipoise.fit.recorder import Recorder
 from equipoise.fit.schedules import Plateau
@@ -33,6 +34,7 @@ class State:
         recorder: Losses and the history.
         draws: Generator of augmentation and of noise for a generator, on the device.
         kept: The network to be returned if training ended now.
+        governor: Watches the training and mends it, if the recipe says so.
         patience: What early stopping has seen.
         plateau: What the `plateau` schedule has seen.
         epoch: Epochs run.
@@ -49,6 +51,7 @@ class State:
     recorder: Recorder
     draws: torch.Generator
     kept: Kept
+    governor: Governor | None = None
     patience: Patience = field(default_factory=Patience)
     plateau: Plateau = field(default_factory=Plateau)
     epoch: int = 0
@@ -93,6 +96,9 @@ class State:
 
     def checkpoint(self, described: dict[str, Any]) -> Checkpoint:
         """Return everything as tensors and plain values; `described` says what training it belongs to."""
+        governor = self.governor
+        if governor is not None:
+            governor.hear(*self.recorder.news())
         self.recorder.read()
         optimizer, numbers = self.stepper.state()
         weights = self.network.state_dict()
@@ -103,8 +109,13 @@ class State:
         average = self.average
         if average is not None:
             tensors |= {f"average.{i}": value for i, value in enumerate(average.values)}
+        governed: dict[str, Any] | None = None
+        if governor is not None:
+            snapshots, governed = governor.state()
+            tensors |= {f"governor.{name}": value for name, value in snapshots.items()}
         values = {
             **described,
+            "governor": governed,
             "optimizer": numbers,
             "averaged": average.count if average is not None else 0,
             "recorder": [self.recorder.step, self.recorder.total, self.recorder.count],
@@ -133,6 +144,9 @@ class State:
                 for i, parameter in enumerate(self.average.parameters[: len(saved)])
             ]
         self.recorder = Recorder(History.restored(values["history"]), torch.zeros_like(self.recorder.losses))
+        if self.governor is not None:
+            self.governor.load(_under(tensors, "governor."), values["governor"])
+            self.recorder.listened, self.recorder.forgiving = True, bool(self.governor.acts)
         self.recorder.step, self.recorder.total, self.recorder.count = values["recorder"]
         self.patience, self.plateau = Patience(*values["patience"]), Plateau(*values["plateau"])
         self.epoch, self.round, self.batch = values["position"]

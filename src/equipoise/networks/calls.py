@@ -130,12 +130,16 @@ class _Listener(TorchFunctionMode):
         return out
 
     def entering(self, path: str) -> Callable[[nn.Module, object], None]:
+        """Return a hook that notes which module is being computed."""
+
         def hook(_: nn.Module, __: object) -> None:
             self.stack.append(path)
 
         return hook
 
     def leaving(self, path: str) -> Callable[[nn.Module, object, object], None]:
+        """Return a hook that notes what a module put out."""
+
         def hook(module: nn.Module, _: object, out: object) -> None:
             if self.stack:
                 self.stack.pop()

@@ -181,7 +181,8 @@ def _loss_of_labels(given: Contract) -> Mismatch | None:
     """A loss of quantities for labels: it trains, but slower and with less to tell sure from unsure."""
     if given.loss.accepts != "values" or not given.task.of_labels:
         return None
-    sentence = f"{given.loss.form.capitalize()} judges labels ({given.task.kind}), which it can, but slowly."
+    name = "A loss of quantities" if given.loss.form == "unknown" else given.loss.form.capitalize()
+    sentence = f"{name} judges labels ({given.task.kind}), which it can, but slowly."
     cure = "Use cross-entropy on logits."
     return Mismatch(f"{sentence} {cure}", ("loss",), {"loss_mismatch": 1.5}, Verdict.WARN)
 

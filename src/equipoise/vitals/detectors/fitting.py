@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Verdict
@@ -61,10 +61,11 @@ def overfitting_symptom(
     """Return whether the validation loss rises while the training loss falls.
 
     From the evaluation with the lowest validation loss on: hypothesis, the validation loss does not rise or the
-    training loss does not fall. Test: both slopes (see `slope`) clear zero on their sides, error rate `alpha` per call
-    (intersection-union test, Berger 1982). That start is where chance dips too, so it is left out of the slope itself.
-    The rise must be worth a change: over 5 % of the lowest validation loss by the lower end is a warning, over 20 % a
-    failure.
+    training loss does not fall. Test: the slope of the validation loss (see `slope`) clears zero, error rate `alpha` per
+    call, and the training loss falls by Kendall's tau, which does not mind a bend, at 5 % (intersection-union test,
+    Berger 1982). That start is where chance dips too, so
+    it is left out of the slope itself. The rise must be worth a change: over 5 % of the lowest validation loss by the
+    lower end is a warning, over 20 % a failure.
     Source: Prechelt, Early stopping - but when?, 1998.
 
     Args:
@@ -88,10 +89,11 @@ def overfitting_symptom(
             claim=f"The validation loss was lowest at evaluation {best + 1} of {len(held)}.",
             step=int(steps[-1]) if len(steps) else 0,
         )
-    up, down = slope(after_held, alpha), slope(after_train, alpha)
+    up, down = slope(after_held, alpha), slope(after_train, 0.05)
     lowest = abs(float(held[best])) or 1.0
     rise = float(np.median(after_held[-max(3, len(after_held) // 4) :]) - held[best]) / lowest
-    sure = up.low > 0 and down.high < 0 and up.low / lowest > 0.05
+    falls = float(stats.kendalltau(np.arange(len(after_train)), after_train, alternative="less").pvalue) < 0.05
+    sure = falls and up.low / lowest > 0.05
     verdict = Verdict.FAIL if sure and up.low / lowest > 0.2 else Verdict.WARN if sure else Verdict.UNSURE
     if up.high / lowest < 0.05:
         verdict = Verdict.PASS
@@ -119,7 +121,7 @@ def underfitting_symptom(
     """Return whether the training loss itself ends far above what can be reached, and whether it still falls.
 
     Hypothesis: the training loss has covered half the way from chance to the floor. Test: the mean over the last
-    quarter of the evaluations, give or take what their slope may be (see `slope`), error rate `alpha` per call. If it
+    third of the evaluations, give or take what their slope may be (see `slope`), error rate `alpha` per call. If it
     still falls, the training was too short; if it rests and validation is no worse than training, the network is too
     small (or cannot be trained).
 
@@ -143,19 +145,12 @@ def underfitting_symptom(
             verdict=Verdict.UNSURE,
             claim=f"{len(train)} evaluations are too few for a slope; {FEWEST} are needed.",
         )
-    tail = train[-max(FEWEST, len(train) // 4) :]
+    tail = train[-max(2 * FEWEST, len(train) // 3) :]
     trend = slope(tail, alpha)
     half = (trend.high - trend.low) / 2
     level = float(tail.mean())
     way = chance - floor
-    skill = Estimate(
-        value=(chance - level) / way,
-        low=(chance - level - half) / way,
-        high=(chance - level + half) / way,
-        n=len(tail),
-        level=1 - 2 * alpha,
-        method=trend.method,
-    )
+    skill = _covered(level, half, chance, floor, trend)
     low = skill.high < 0.5
     falling = trend.high < 0
     gap = float(held[-len(tail) :].mean() - level)
@@ -172,6 +167,12 @@ def underfitting_symptom(
         suggests=suggests if alarm else {},
         step=int(steps[-1]),
     )
+
+
+def _covered(level: float, half: float, chance: float, floor: float, trend: Estimate) -> Estimate:
+    """Return which share of the way from chance to the floor a level covers, give or take half a width."""
+    ends = [(chance - value) / (chance - floor) for value in (level + half, level, level - half)]
+    return Estimate(value=ends[1], low=ends[0], high=ends[2], n=trend.n, level=trend.level, method=trend.method)
 
 
 def unfinished_symptom(losses: np.ndarray, *, remaining_steps: int = 0, alpha: float = ALPHA) -> Symptom:
