@@ -20,6 +20,7 @@ from equipoise.vitals.detectors.optimizer_link import ReplacedParameters, StaleO
 from equipoise.vitals.detectors.order import FixedOrder
 from equipoise.vitals.detectors.oscillation import Oscillation
 from equipoise.vitals.detectors.plateau import Plateau
+from equipoise.vitals.detectors.pool import Pool, merged
 from equipoise.vitals.detectors.regulariser import RegulariserDominating
 from equipoise.vitals.detectors.step_size import StepTooSmall
 from equipoise.vitals.detectors.units import DeadUnits, SaturatedUnits
@@ -412,3 +413,70 @@ def test_autocorrelated_losses_are_not_taken_for_a_fixed_order():
         windows = [made(start=1 + 64 * k, loss=np.exp(0.3 * noise[64 * k : 64 * k + 64])) for k in range(15)]
         wrong += len(alarms(watched(FixedOrder(32), windows))) + len(alarms(watched(FixedOrder(), windows)))
     assert wrong == 0
+
+
+# Several windows at once
+
+
+def test_merged_windows_hold_what_their_parts_hold():
+    whole = made(128)
+    parts = [
+        replace(
+            whole,
+            steps=whole.steps[cut],
+            loss=whole.loss[cut],
+            learning_rate=whole.learning_rate[cut],
+            activation={name: one[cut] for name, one in whole.activation.items()},
+            gradient={name: one[cut] for name, one in whole.gradient.items()},
+            weight={name: one[cut] for name, one in whole.weight.items()},
+            fired=tuple(one // 2 for one in whole.fired),
+            seen=whole.seen // 2,
+        )
+        for cut in (slice(0, 64), slice(64, 128))
+    ]
+    again = merged(parts)
+    np.testing.assert_array_equal(again.steps, whole.steps)
+    np.testing.assert_array_equal(again.gradient["cosine"], whole.gradient["cosine"])
+    np.testing.assert_array_equal(again.seen, whole.seen)
+    assert all((abs(a - b) <= 1).all() for a, b in zip(again.fired, whole.fired, strict=True))
+
+
+class Counting:
+    name = "counting"
+    faults = ()
+
+    def __init__(self):
+        self.lengths = []
+
+    def observe(self, window):
+        self.lengths.append(len(window.steps))
+        return ()
+
+
+def test_a_pool_looks_less_and_less_often_and_forgets_nothing():
+    counting = Counting()
+    pool = Pool([counting])
+    for start in range(1, 64 * 400, 64):
+        pool.observe(made(64, start=start))
+    pool.flush()
+    assert counting.lengths[:4] == [64] * 4
+    assert max(counting.lengths) == 1024
+    assert sum(counting.lengths) == 64 * 400
+    assert len(counting.lengths) < 45
+
+
+def test_a_pool_looks_at_once_at_an_event_and_survives_a_detector_that_raises():
+    class Broken(Counting):
+        def observe(self, window):
+            raise RuntimeError("broken")
+
+    counting, failures = Counting(), []
+    pool = Pool([Broken(), counting], failed=lambda detector, problem: failures.append(str(problem)))
+    for start in range(1, 64 * 20, 64):
+        pool.observe(made(64, start=start))
+    before = len(counting.lengths)
+    pool.observe(made(64, start=1281, events=(Event(1282, "wrong_mode", "loop.mode", "evaluation mode"),)))
+    assert len(counting.lengths) == before + 1
+    assert failures == ["broken"] * len(counting.lengths)
+    with pytest.raises(RuntimeError, match="broken"):
+        Pool([Broken()]).observe(made(8))

@@ -9,7 +9,7 @@ from equipoise.vitals.detectors.reading import Reading
 from equipoise.vitals.detectors.sequential import Doubling, SignProcess, spread
 from equipoise.vitals.window import Window
 
-SIZES = (1, 4, 16, 64)
+SIZES = (1, 8, 64)
 """Losses are compared in neighbouring blocks of so many steps."""
 
 
@@ -37,7 +37,7 @@ class GradientAscent:
 
     Hypothesis: given the past, the second of two neighbouring blocks of losses is the larger one with probability at
     most one half, as it is for a loss that falls, rests or only wobbles. Test: e-process of signs over disjoint pairs,
-    so that a chance high does not count twice, for blocks of 1, 4, 16 and 64 steps at 5e-4 / 8 each (union bound). It
+    so that a chance high does not count twice, for blocks of 1, 8 and 64 steps at 5e-4 / 6 each (union bound). It
     starts with the first step and never starts anew, so a loss that fell first has evidence against it to outweigh.
     Where batches are noisy, a second test is quicker: the trend of 16 group means over the whole record (`Levels`)
     surely rises by over a tenth, few looks from step 128 on that share 5e-4 / 2. Either way the recent losses must lie

@@ -34,18 +34,21 @@ class NoGradient:
         """Return one symptom for all layers that are newly established to be without a gradient."""
         if not len(window.steps):
             return ()
+        with np.errstate(invalid="ignore"):
+            reached = (window.gradient["norm"] > 0) | (window.gradient["non_finite"] > 0)
+        if reached[-1].all() and not self._without:
+            return ()
         called = {one.name.partition("@")[0] for one in window.layers}
         owned: dict[str, list[int]] = {}
         for p, one in enumerate(window.weights):
             if one.trainable and one.layer in called:
                 owned.setdefault(one.layer, []).append(p)
-        with np.errstate(invalid="ignore"):
-            reached = (window.gradient["norm"] > 0) | (np.nan_to_num(window.gradient["non_finite"]) > 0)
         some = reached.any(axis=1)
         for layer, indices in owned.items():
             without = np.logical_not(reached[:, indices].any(axis=1))
             if not without[some].all():
-                self._without[layer] = self._missing[layer] = 0
+                self._without.pop(layer, None)
+                self._missing.pop(layer, None)
                 continue
             missing = np.isnan(window.gradient["norm"][:, indices]).all(axis=1)
             self._without[layer] = self._without.get(layer, 0) + int(some.sum())

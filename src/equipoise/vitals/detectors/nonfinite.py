@@ -28,6 +28,9 @@ class NonFinite:
 
     def observe(self, window: Window) -> tuple[Symptom, ...]:
         """Return one symptom, at the first step whose loss or gradient is not finite."""
+        if not window.events and _all_finite(window):
+            self._skipped.add(0, len(window.steps))
+            return ()
         skipped = {event.step for event in window.events if event.kind == "skipped_step"}
         passed = np.array([step in skipped for step in window.steps], dtype=bool)
         self._skipped.add(int(passed.sum()), int((~passed).sum()))
@@ -92,6 +95,15 @@ class NonFinite:
             suggests=suggests,
             step=step,
         )
+
+
+def _all_finite(window: Window) -> bool:
+    """Return whether nothing was counted or measured that is infinite; NaN may stand for what was not measured."""
+    return not (
+        (window.gradient["non_finite"] > 0).any()
+        or np.isinf(window.gradient["norm"]).any()
+        or np.isinf(window.loss).any()
+    )
 
 
 def _broken(window: Window) -> np.ndarray:

@@ -23,7 +23,9 @@ class Pool:
     a loss that is not finite is looked at at once. Memory is bounded by the windows of 1024 steps.
     """
 
-    def __init__(self, detectors: Sequence[Detector], failed: Callable[[Detector, Exception], None] | None = None) -> None:
+    def __init__(
+        self, detectors: Sequence[Detector], failed: Callable[[Detector, Exception], None] | None = None
+    ) -> None:
         """Make a pool.
 
         Args:
