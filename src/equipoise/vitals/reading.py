@@ -107,7 +107,10 @@ def _together(tensors: list[Tensor]) -> list[np.ndarray]:
 
 
 def _fired(slot: Slot, board: Board) -> np.ndarray:
-    fired = np.frombuffer(board.totals(slot.index)).reshape(3, -1)[2:].sum(0).astype(np.int64)
+    fired = np.zeros(slot.units, np.int64)
+    counted = np.frombuffer(board.totals(slot.index)).reshape(3, -1)[2]
+    if len(counted):  # nothing where no kernel measured this place
+        fired += counted.astype(np.int64)
     if slot.totals is not None:
-        fired = fired + slot.totals[2].cpu().numpy().astype(np.int64)
-    return fired if len(fired) else np.zeros(slot.units, np.int64)
+        fired += slot.totals[2].cpu().numpy().astype(np.int64)
+    return fired
