@@ -103,10 +103,13 @@ def _is_unsound(one: Tried, found: Evidence, reach: float, ends: bool) -> bool:
 
 def reachable(found: Evidence) -> float:
     """Return the best skill that a change to this training, or nearly that a classical learner, was shown to reach."""
+    return min(1.0, max(0.0, found.plain.skill, found.ceiling - SLACK, _by_changes(found)))
+
+
+def _by_changes(found: Evidence) -> float:
+    """Return the best skill that a change to this very training was shown to reach; 0 where none was better."""
     sure = [one.alone for one in found.tried if one.alone is not None and one.alone_z > SURE]
-    if found.reference_z > SURE:
-        sure.append(found.reference)
-    return min(1.0, max(0.0, found.plain.skill, found.ceiling - SLACK, *sure))
+    return max([0.0, *sure, *([found.reference] if found.reference_z > SURE else [])])
 
 
 def causes(found: Evidence | None, symptoms: Iterable[Symptom], *, raises: bool = False) -> tuple[Cause, ...]:
@@ -136,7 +139,7 @@ def causes(found: Evidence | None, symptoms: Iterable[Symptom], *, raises: bool 
                 case.odds = min(case.odds, -1.0)
     _explain_away(cases)
     named = sorted(((case.odds, fault) for fault, case in cases.items() if case.odds > NAMED), reverse=True)
-    if found is not None and sick and not named and found.own.skill < (1 - UNEXPLAINED) * reachable(found):
+    if found is not None and sick and not named and found.own.skill < (1 - UNEXPLAINED) * _by_changes(found):
         looks = {fault: one.doubt for one in found.tried for fault in one.faults}
         likeliest = max(cases, key=lambda fault: (cases[fault].odds, looks.get(fault, 0.0)))
         named = [(cases[likeliest].odds, likeliest)]

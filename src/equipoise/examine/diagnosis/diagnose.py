@@ -86,9 +86,10 @@ def diagnose(
     found: Evidence | None = None
     not_run: dict[str, str] = {}
     try:
-        for symptom in _probe(setup, began + PROBING_SHARE * budget_s, on_progress):
-            symptoms.append(symptom)
-        found, not_run = _gathered(setup, began + 0.9 * budget_s, tuple(symptoms), on_progress)
+        with experiment():
+            for symptom in _probe(setup, began + PROBING_SHARE * budget_s, on_progress):
+                symptoms.append(symptom)
+            found, not_run = _gathered(setup, began + 0.9 * budget_s, tuple(symptoms), on_progress)
     except KeyboardInterrupt:
         not_run = {INTERRUPTED: "this is what was known by then"}
     on_progress(Progress("diagnose", 0, 0, finished=True))

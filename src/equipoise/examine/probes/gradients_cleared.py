@@ -26,6 +26,8 @@ def gradients_cleared(setup: Setup) -> Symptom:
             name=NAME, verdict=Verdict.PASS, claim="The plain loop clears gradients before each backward pass."
         )
     state = restarted(setup)
+    if isinstance(state.optimizer, torch.optim.LBFGS):
+        raise InapplicableError("the optimiser takes several backward passes a step")
     state.network.zero_grad(set_to_none=True)
     holds = held(state.optimizer)
     # Only what the optimiser holds can be its to clear.

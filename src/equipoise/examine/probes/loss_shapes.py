@@ -159,9 +159,28 @@ def _broadcast(loss: Loss, outputs: Tensor, targets: Tensor, mixes: bool) -> Sym
             one, other = float(loss(outputs, targets)), float(loss(outputs.reshape(targets.shape), targets))
         claim += f": it is {one:.4g} there and {other:.4g} with matching shapes"
         return _failed(f"{claim}. Give both one shape.", ("loss",), {"shape_broadcast": 8.0}, one=one, other=other)
+    if not _compares_all(loss, outputs, targets):
+        return Symptom(name=NAME, verdict=Verdict.PASS, claim="The loss picks from the targets what it compares.")
     claim += ": each output is compared with several targets, or each target with several outputs"
-    faults = {"shape_broadcast": 5.0, "loss_mismatch": 2.0}
-    return _failed(f"{claim}. Give the last layer as many units as there are targets.", ("loss", "targets"), faults)
+    cure = "Give the last layer as many units as there are targets, unless that is meant."
+    # A quantile loss or a likelihood with a variance does so on purpose.
+    faults = {"shape_broadcast": 2.5, "loss_mismatch": 1.0}
+    where = ("loss", "targets")
+    return Symptom(name=NAME, verdict=Verdict.WARN, claim=f"{claim}. {cure}", where=where, suggests=faults)
+
+
+@torch.no_grad()
+def _compares_all(loss: Loss, outputs: Tensor, targets: Tensor) -> bool:
+    """Whether the loss looks at every one of the targets that a broadcast makes."""
+    try:
+        wide = [one.clone() for one in torch.broadcast_tensors(outputs, targets)]
+        before = float(loss(*wide))
+        flat = wide[1].reshape(len(wide[1]), -1)
+        flat[:, 1:] = flat[:, 1:].roll(1, 0)
+        after = float(loss(wide[0], flat.reshape(wide[1].shape)))
+    except Exception:  # whatever the user's loss raises
+        return True
+    return abs(before - after) > 1e-6 * max(abs(before), 1e-12)
 
 
 def _of(complaint: Complaint) -> Symptom:

@@ -56,6 +56,8 @@ def _sign(given: Contract) -> Mismatch | None:
     if given.loss.sign >= 0 or given.end.kind in ("constant", "softmax over samples"):
         return None
     sentence = "The loss falls as outputs move away from their targets. Minimise the negative of it."
+    if given.loss.form == "unknown":  # targets may mean something else than what outputs should be
+        return Mismatch(sentence, ("loss",), {"gradient_ascent": 2.0}, Verdict.WARN)
     return Mismatch(sentence, ("loss",), {"gradient_ascent": 6.0})
 
 
