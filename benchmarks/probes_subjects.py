@@ -305,6 +305,7 @@ CE = nn.CrossEntropyLoss()
 MAKERS: dict[str, Callable[[int], Setup]] = {
     "dense, classes": lambda s: training(mlp(8, 3), CE, adam(), table(s)),
     "dense, few rows": lambda s: training(mlp(8, 3), CE, adam(), table(s, n=100), 16),
+    "dense, rows in a fixed order": lambda s: replace(training(mlp(8, 3), CE, adam(), table(s)), shuffle=False),
     "dense, digits from 0 to 16": lambda s: training(mlp(64, 10), CE, adam(1e-3), digits(s, scale=1.0)),
     "dense, label noise": lambda s: training(mlp(8, 3), CE, sgd(0.1), noisy(s)),
     "dense, imbalanced": lambda s: training(mlp(8, 2), CE, sgd(0.05, 0.9), imbalanced(s)),

@@ -3,12 +3,10 @@
 import dataclasses
 
 import killed_fit
-import numpy as np
 import pytest
 import torch
-from fit_subjects import DENSE, blobs, pictures, plan, regression, splits
+from fit_subjects import DENSE, blobs, pictures, plan, regression
 
-from equipoise.core.signature import Task
 from equipoise.core.stop import StopReason
 from equipoise.fit.fit import fit
 
@@ -23,7 +21,7 @@ def weights(fitted):
 def assert_same_bits(one, other):
     for name, value in weights(one).items():
         assert torch.equal(value, weights(other)[name]), name
-    assert one.vitals == other.vitals
+    assert repr(one.vitals) == repr(other.vitals)  # a loss that is not a number differs from itself
     assert (one.epochs, one.steps, one.best_epoch, one.stopped) == (
         other.epochs,
         other.steps,
@@ -37,12 +35,6 @@ def accuracy(fitted, data):
     return float((fitted.network.answer(part.inputs).argmax(1) == part.targets).float().mean())
 
 
-def sequences():
-    draw = np.random.default_rng(0)
-    inputs = draw.normal(size=(200, 6, 2)).astype(np.float32)
-    return splits(inputs, (inputs.sum((1, 2)) > 0).astype(np.int64), Task(kind="binary", classes=("low", "high")))
-
-
 CONVOLUTIONAL = {"family": "convolutional", "channels": [4, 4], "hidden": [8], "normalisation": "batch", "dropout": 0.2}
 
 
@@ -52,12 +44,11 @@ CONVOLUTIONAL = {"family": "convolutional", "channels": [4, 4], "hidden": [8], "
         (DENSE, blobs, {"optimizer": "adam"}),
         (DENSE, regression, {"optimizer": "momentum", "learning_rate": 0.01, "max_grad_norm": 1.0}),
         (CONVOLUTIONAL, pictures, {"optimizer": "muon", "weight_averaging": "exponential"}),
-        ({"family": "recurrent", "cell": "lstm", "hidden": [8]}, sequences, {"optimizer": "rmsprop"}),
         ({**DENSE, "normalisation": "batch", "dropout": 0.3}, blobs, {"optimizer": "schedule-free"}),
         (DENSE, blobs, {"precision": "bfloat16", "accumulate": 2, "augmentation": ("noise",)}),
         (DENSE, blobs, {"optimizer": "gradient-descent", "epochs": 200, "learning_rate": 0.3}),
     ],
-    ids=["dense", "clipped", "convolutional", "lstm", "schedule-free", "bfloat16", "full-batch"],
+    ids=["dense", "clipped", "convolutional", "schedule-free", "bfloat16", "full-batch"],
 )
 def test_a_healthy_training_is_the_same_with_and_without(network, data, recipe):
     settings = {"epochs": 12, "batch_size": 8, **recipe}
@@ -144,8 +135,8 @@ def often(monkeypatch):
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize(
     "network",
-    [WIDE, {**WIDE, "normalisation": "batch"}, {**WIDE, "activation": "tanh"}],
-    ids=["plain", "batch norm", "tanh"],
+    [WIDE, {**WIDE, "normalisation": "batch"}],
+    ids=["plain", "batch norm"],
 )
 def test_a_training_cut_off_in_the_middle_of_an_act_goes_on_with_the_same_bits(tmp_path, network):
     data = blobs(n=400)

@@ -111,11 +111,11 @@ def test_the_older_snapshot_lags_and_only_gives_way_to_living_weights():
     shelf.keep(0, {}, alive_at=0)
     for step in range(64, 3000, 64):
         assert shelf.wants(step)
-        shelf.keep(step, {}, alive_at=step - 100 if step < 2000 else 1900)
+        shelf.keep(step, {}, alive_at=step - 32 if step < 2000 else 1900)
         older, newer = shelf.snapshots
         assert newer.step == step
         if step < 2000:
-            assert step - older.step <= LAG + 3 * 64
+            assert step - older.step <= 2 * LAG
         assert len(shelf.snapshots) == 2
     assert shelf.snapshots[0].step < 1900
     assert shelf.before(3000) is shelf.snapshots[1]

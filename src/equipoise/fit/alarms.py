@@ -150,7 +150,8 @@ class LossWatch:
             self.recent = [*self.recent, *losses][-REFERENCE:]
             return None
         level = median(losses)
-        if not level <= self.best + LOST * (self.first - self.best):  # else it is not raised, whatever is usual
+        best, first = float(self.best), float(self.first)  # python's own: infinity less infinity is no warning
+        if not level <= best + LOST * (first - best):  # else it is not raised, whatever is usual
             usual, spread = self._reference(losses)
             limit = max(usual + DEVIATIONS * spread, self._harmful(spread))
             if len(losses) + len(self.recent) >= FEWEST and level > limit:

@@ -43,7 +43,9 @@ class History:
                 self._sort_in()
 
     def _sort_in(self) -> None:
-        fresh, self._fresh, self._fresh_values = self._fresh, [], 0
+        fresh = list(self._fresh)
+        self._fresh.clear()
+        self._fresh_values = 0
         for same in _of_one_shape(fresh):
             names, values = _table(same)
             steps = np.concatenate([one.steps for one in same])

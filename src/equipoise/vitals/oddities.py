@@ -28,7 +28,7 @@ def odd_rows(window: Window, ring: Ring, slots: list[Slot]) -> Iterator[Event]:
             text = "gradients were not finite and no weight moved"
             yield Event(int(window.steps[at]), "skipped_step", "loop.step", text)
     for at in np.flatnonzero(np.array(ring.backwards) == 0):
-        if _same_again(window, at):
+        if _same_again(window, int(at)):
             text = "the optimiser used the gradient of the step before once more"
             yield Event(int(window.steps[at]), "no_backward", "loop.backward", text)
 

@@ -14,8 +14,8 @@ from equipoise.vitals.window import Weights
 
 PARAMETER_SUMS = ("weight", "before", "moved", "gradient", "zeros", "non_finite", "product", "now", "previous")
 """What is kept of a parameter at one step: squared norm of the weights and, before the step, of all of them; squared
-norm of the movement over the compared ones; squared norm, zeros and non-finite values of the gradient; over the compared
-ones its product with the one before, its own squared norm and that of the one before."""
+norm of the movement over the compared ones; squared norm, zeros and non-finite values of the gradient; over the
+compared ones its product with the one before, its own squared norm and that of the one before."""
 
 WEIGHT, BEFORE, MOVED, GRADIENT, ZEROS, NON_FINITE, PRODUCT, NOW, PREVIOUS = range(len(PARAMETER_SUMS))
 

@@ -12,9 +12,9 @@ from torch.utils.hooks import RemovableHandle
 
 from equipoise.vitals.events import Events
 from equipoise.vitals.forward import Forward
+from equipoise.vitals.kernel import Kernel
 from equipoise.vitals.loss_tap import LOSS_TAP
 from equipoise.vitals.oddities import odd_rows
-from equipoise.vitals.kernel import Kernel
 from equipoise.vitals.parameters import ParameterTable
 from equipoise.vitals.reading import window_of
 from equipoise.vitals.rows import Ring, Row

@@ -31,8 +31,8 @@ def watch(
 ) -> "Vitals":
     """Watch a training loop, without changing a line in it nor a bit of its result.
 
-    The network is listened to by forward hooks on sampled steps, optimisers by hooks on their step, the loss at the root
-    of `backward`. On the way out all of that is removed again.
+    The network is listened to by forward hooks on sampled steps, optimisers by hooks on their step, the loss at the
+    root of `backward`. On the way out all of that is removed again.
 
     Example::
 

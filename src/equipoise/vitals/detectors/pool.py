@@ -54,7 +54,8 @@ class Pool:
         """Look at everything that waits, and return what is newly established."""
         if not self._waiting:
             return ()
-        window, self._waiting = merged(self._waiting), []
+        window = merged(self._waiting)
+        self._waiting.clear()
         self._seen += len(window.steps)
         out: list[Symptom] = []
         for detector in self._detectors:
