@@ -429,6 +429,7 @@ def _rank(rank, path, watched, results):
             optimizer.step()
     total = sum(one.double().sum().item() for one in network.parameters())
     results.put((rank, total, [event.kind for event in vitals.events] if watched else []))
+    torch.distributed.barrier()  # a rank that leaves early takes the other one down
     torch.distributed.destroy_process_group()
 
 
