@@ -112,4 +112,5 @@ def test_it_counts_what_is_saved_and_compares_bits(programs, tmp_path, monkeypat
     assert row["ungoverned"] < 0.95 * row["fixed"] <= row["governed"]
     assert row["steps"] == row["governed_steps"] == 12 * 19
     said = capsys.readouterr().out
-    assert "governed" in said
+    assert "2 of    2 failing runs reach 95 % of fixed" in said
+    assert "healthy controls that differ in a bit or were acted on: 0 of 4" in said

@@ -81,8 +81,10 @@ def test_a_spike_that_stays_alarms_within_a_hundred_steps(seed):
     assert alarm.loss > 4
     watch = LossWatch()
     for start in range(0, 1000, 8):
-        assert watch.hear(list(losses[start : start + 8]), start + 8) is None
-    found = next(stop for stop in range(1016, 1200, 16) if watch.hear(list(losses[stop - 16 : stop]), stop) is not None)
+        assert watch.hear(losses[start : start + 8].tolist(), start + 8) is None
+    found = next(
+        stop for stop in range(1016, 1200, 16) if watch.hear(losses[stop - 16 : stop].tolist(), stop) is not None
+    )
     assert found <= 1000 + 100
 
 
@@ -112,10 +114,10 @@ def test_losses_that_need_only_be_finite_may_rise():
 def test_the_state_brings_everything_back():
     losses = course(3)
     one = LossWatch()
-    one.hear(list(losses[:300]), 300)
+    one.hear(losses[:300].tolist(), 300)
     other = LossWatch.restored(one.state())
     assert other == one
-    one.hear(list(losses[300:400]), 400)
+    one.hear(losses[300:400].tolist(), 400)
     assert other != one
 
 
