@@ -16,7 +16,7 @@ SOURCES = Path("src/equipoise/vitals/native")
 FLAGS = ("-O3", "-fPIC", "-std=c11", "-fvisibility=hidden")
 # Every instruction set is a variant of its own, chosen when the kernel is loaded, so that a wheel runs anywhere.
 BASELINE = ("-DBYTES=16", "-DVARIANT=statistics_baseline")
-AVX2 = ("-mavx2", "-DBYTES=32", "-DVARIANT=statistics_avx2")
+AVX2 = ("-mavx2", "-mfma", "-ffp-contract=fast", "-DBYTES=32", "-DVARIANT=statistics_avx2")
 
 
 class KernelBuildHook(BuildHookInterface):

@@ -4,8 +4,9 @@ Subjects are trainings of many kinds that learn well, with data, weights and ord
 `probes_subjects.py`), so every `warn` or `fail` is a false alarm. The weights of evidence that probes give without an
 alarm are counted as well, since a diagnosis adds them up.
 
-Run it with `python -m benchmarks.probes_false_alarms [--seeds 50] [--only NAME ...] [--write]`; a record that is
-there already keeps its rows for the probes that are not asked.
+Run it with `python -m benchmarks.probes_false_alarms [--seeds 50] [--only PROBE ...] [--subjects KIND ...]
+[--write]`; a
+record that is there already keeps its rows for the probes that are not asked.
 """
 
 import argparse
@@ -67,16 +68,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=50, help="trainings of a kind")
     parser.add_argument("--only", nargs="*", default=list(PROBES), help="probes to measure")
+    kinds = list(probes_subjects.MAKERS)
+    parser.add_argument("--subjects", nargs="*", default=kinds, metavar="NAME", help="kinds of training to measure on")
     parser.add_argument("--write", action="store_true", help=f"write {RECORD.name}")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    subjects = list(probes_subjects.MAKERS)
+    subjects = options.subjects
     rows = tally(range(options.seeds), subjects, options.only)
     runs = options.seeds * len(subjects)
     for name, row in rows.items():
         judged = max(sum(row["verdicts"].values()) - row["verdicts"]["skipped"], 1)
         share = proportion(len(row["alarms"]), judged)
-        row["rate"] = share.plain()
+        row["rate"], row["subjects"] = share.plain(), subjects
         row["seconds"], row["slowest"] = round(row["seconds"] / runs, 4), round(row["slowest"], 3)
         quiet = f"quiet weight {row['quiet_weight']:.1f}  CPU {row['seconds']:.3f} s, slowest {row['slowest']:.2f} s"
         print(f"{name:<26} {share.value:7.2%} [{share.low:.2%}, {share.high:.2%}]  n {judged}  {quiet}")
@@ -87,14 +90,13 @@ def main() -> None:
         # Probes are measured in several goes, so rows of other probes are kept.
         known = json.loads(RECORD.read_text(encoding="utf-8"))["probes"] if RECORD.exists() else {}
         rows = {name: rows.get(name, known.get(name)) for name in PROBES if name in rows or name in known}
-        RECORD.write_text(json.dumps(_record(rows, subjects, options.seeds), indent=2) + "\n", encoding="utf-8")
+        RECORD.write_text(json.dumps(_record(rows, options.seeds), indent=2) + "\n", encoding="utf-8")
 
 
-def _record(rows: dict[str, dict[str, object]], subjects: list[str], seeds: int) -> dict[str, object]:
+def _record(rows: dict[str, dict[str, object]], seeds: int) -> dict[str, object]:
     return {
         "what": "share of warn, fail and error verdicts of probes before the first step on healthy trainings",
         "command": f"python -m benchmarks.probes_false_alarms --seeds {seeds} --write",
-        "subjects": subjects,
         "seeds_a_subject": seeds,
         "machine": f"{platform.machine()}, {platform.system()}",
         "versions": {name: version(name) for name in ("equipoise", "torch", "numpy", "scikit-learn")},

@@ -35,8 +35,6 @@ _SYNONYMS = {
     "special_softmax": "softmax",
     "special_log_softmax": "log_softmax",
     "log_sigmoid": "logsigmoid",
-    "threshold": "relu",
-    "clamp_min": "relu",
 }
 
 
@@ -123,7 +121,7 @@ class _Listener(TorchFunctionMode):
     ) -> object:
         out = func(*args, **(kwargs or {}))
         name = activation_name(func)
-        if not name and getattr(func, "__name__", "") == "clamp":
+        if not name and str(getattr(func, "__name__", "")).removesuffix("_") in ("clamp", "clamp_min", "threshold"):
             name = _clamped(args, kwargs or {})
         if name and isinstance(out, Tensor) and out.is_floating_point():
             self._note("activation", name, self.stack[-1] if self.stack else "", False, out)

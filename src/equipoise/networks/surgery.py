@@ -185,27 +185,6 @@ def _wider_norms(network: nn.Module, wider: Mapping[str, nn.Module], heard: Sequ
     return found
 
 
-class Standardised(nn.Module):
-    """A network behind fixed shifts and scales of its inputs and its outputs.
-
-    Args:
-        network: The network.
-        shift: Subtracted from the inputs, broadcast over the samples.
-        scale: Inputs are divided by it.
-    """
-
-    def __init__(self, network: nn.Module, shift: Tensor, scale: Tensor) -> None:
-        super().__init__()
-        self.network = network
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the network's output for standardised inputs."""
-        out: Tensor = self.network((inputs - self.shift) / self.scale)
-        return out
-
-
 class Redirected(nn.Module):
     """A network in which one activation call passes its input on.
 

@@ -11,11 +11,16 @@ class Bundle:
     """Minimum, median and maximum of neighbouring measurements, for many quantities at once.
 
     What `Series` is for one quantity, with the same rule for merging, at the price of one for all of them: a bucket
-    holds `width` steps, which doubles whenever `LIMIT` buckets are full. NaN means not measured, and is left out where
-    something was. Quantities are told apart by their name and part.
+    holds `width` steps, which doubles whenever `LIMIT` buckets are full. Quantities are told apart by name and part.
+
+    Args:
+        gaps: Whether NaN means that nothing was measured, which is left out where something was; otherwise NaN is a
+            value that must not vanish.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, gaps: bool) -> None:
+        self._gaps = gaps
+        self._least, self._most = (np.fmin, np.fmax) if gaps else (np.minimum, np.maximum)
         self.names: list[tuple[str, str]] = []
         self.width = 1
         self._steps = np.empty(0, np.int64)
@@ -32,7 +37,7 @@ class Bundle:
             count = min(len(self._open) // self.width, LIMIT - len(self._steps))
             stop = count * self.width
             block = self._open[:stop].reshape(count, self.width, -1)
-            closed = np.stack((_median(block, 1), np.fmin.reduce(block, 1), np.fmax.reduce(block, 1)))
+            closed = self._closing(block)
             self._steps = np.concatenate((self._steps, self._open_steps[:stop].reshape(count, -1)[:, -1]))
             self._closed = np.concatenate((self._closed, closed), 1)
             self._open_steps, self._open = self._open_steps[stop:], self._open[stop:]
@@ -43,12 +48,13 @@ class Bundle:
         """Return (B,) last steps of the buckets and (3, B, K) median, minimum and maximum, the open bucket included."""
         if not len(self._open):
             return self._steps, self._closed
-        tail = np.stack((_median(self._open, 0), np.fmin.reduce(self._open, 0), np.fmax.reduce(self._open, 0)))
-        return np.append(self._steps, self._open_steps[-1]), np.concatenate((self._closed, tail[:, None]), 1)
+        tail = self._closing(self._open[None])
+        return np.append(self._steps, self._open_steps[-1]), np.concatenate((self._closed, tail), 1)
 
     def state(self) -> dict[str, Any]:
         """Return everything held, as plain values."""
         return {
+            "gaps": self._gaps,
             "names": [list(name) for name in self.names],
             "width": self.width,
             "steps": self._steps.tolist(),
@@ -60,7 +66,7 @@ class Bundle:
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "Bundle":
         """Return the bundle of a `state`."""
-        bundle = cls()
+        bundle = cls(gaps=state["gaps"])
         count = len(state["names"])
         bundle.names = [(name, part) for name, part in state["names"]]
         bundle.width = state["width"]
@@ -83,19 +89,32 @@ class Bundle:
         arranged[:, [places[name] for name in names]] = values
         return arranged
 
+    def _closing(self, block: np.ndarray) -> np.ndarray:
+        """Return median, minimum and maximum (3, B, K) of (B, width, K) measurements."""
+        if block.shape[1] == 1:
+            return np.stack((block[:, 0],) * 3)
+        median = self._middle(block[:, 0], block[:, 1]) if block.shape[1] == 2 else self._median(block)
+        return np.stack((median, self._least.reduce(block, 1), self._most.reduce(block, 1)))
+
+    def _median(self, block: np.ndarray) -> np.ndarray:
+        if not self._gaps:
+            return np.median(block, 1)
+        ordered = np.sort(np.moveaxis(block, 1, -1), -1)  # NaN comes last
+        width = ordered.shape[-1]
+        count = width - np.isnan(ordered).sum(-1, keepdims=True)
+        low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, -1)
+        high = np.take_along_axis(ordered, np.minimum(count // 2, width - 1), -1)
+        return np.where(count > 0, (low + high) / 2, np.nan)[..., 0]
+
+    def _middle(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        both = (one + other) / 2
+        if self._gaps:
+            both = np.where(np.isnan(one), other, np.where(np.isnan(other), one, both))
+        return both
+
     def _merge(self) -> None:
         left, right = self._closed[:, ::2], self._closed[:, 1::2]
-        both = (left[0] + right[0]) / 2
-        median = np.where(np.isnan(left[0]), right[0], np.where(np.isnan(right[0]), left[0], both))
-        self._closed = np.stack((median, np.fmin(left[1], right[1]), np.fmax(left[2], right[2])))
+        median = self._middle(left[0], right[0])
+        self._closed = np.stack((median, self._least(left[1], right[1]), self._most(left[2], right[2])))
         self._steps = self._steps[1::2]
         self.width *= 2
-
-
-def _median(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return the median of what was measured; NaN where nothing was."""
-    ordered = np.sort(values, axis)  # NaN comes last
-    count = values.shape[axis] - np.isnan(values).sum(axis, keepdims=True)
-    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis)
-    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[axis] - 1), axis)
-    return np.squeeze(np.where(count > 0, (low + high) / 2, np.nan), axis)

@@ -249,7 +249,7 @@ class Forward:
     def _follow(self, followed: Followed) -> None:
         """Measure what an activation made of a layer's output; whether it is a module shows when that ends."""
         slot = followed.layer
-        if not isinstance(slot, Slot) or slot.index in self._followed:
+        if not isinstance(slot, Slot) or slot.activation.name or slot.index in self._followed:
             return
         axis = slot.axes.get(followed.result.dim())
         fits = axis is not None and followed.result.shape[axis] == slot.units

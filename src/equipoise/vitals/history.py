@@ -14,8 +14,8 @@ from equipoise.vitals.series import Series
 from equipoise.vitals.window import Window
 
 _TRAINING = ("loss", "gradient_norm", "learning_rate")
-_AT_ONCE = 32_768
-"""Values that are sorted into buckets at once: a quarter of a megabyte."""
+_AT_ONCE = 65_536
+"""Values that are sorted into buckets at once: half a megabyte."""
 
 
 class History:
@@ -26,7 +26,8 @@ class History:
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
-        self._layers = Bundle()
+        self._whole = Bundle(gaps=False)  # of windows: loss, gradient norm and learning rate
+        self._layers = Bundle(gaps=True)
         self._fresh: list[Window] = []  # not sorted in yet
         self._fresh_values = 0
 
@@ -43,16 +44,16 @@ class History:
                 self._sort_in()
 
     def _sort_in(self) -> None:
-        fresh = list(self._fresh)
-        self._fresh.clear()
-        self._fresh_values = 0
+        fresh, self._fresh_values = self._fresh, 0
+        self._fresh = []
         for same in _of_one_shape(fresh):
             names, values = _table(same)
             steps = np.concatenate([one.steps for one in same])
-            self.record_steps(steps, np.concatenate([one.loss for one in same]))
+            losses = np.concatenate([one.loss for one in same])
             norms = np.concatenate([one.gradient["norm"] for one in same])
             rates = np.concatenate([one.learning_rate for one in same])
-            self.record_sampled(steps, np.sqrt(np.nansum(norms**2, 1)), rates)
+            whole = np.stack((losses, np.sqrt(np.nansum(norms**2, 1)), rates), 1)
+            self._whole.add([(name, "train") for name in _TRAINING], steps, whole)
             self._layers.add(names, steps, values)
 
     def record_step(self, step: int, loss: float, gradient_norm: float, learning_rate: float) -> None:
@@ -113,7 +114,8 @@ class History:
     def state(self) -> dict[str, Any]:
         """Return everything held, as plain values for a checkpoint."""
         self._sort_in()
-        return {"series": [series.state() for series in self._series.values()], "layers": self._layers.state()}
+        bundles = {"whole": self._whole.state(), "layers": self._layers.state()}
+        return {"series": [series.state() for series in self._series.values()], **bundles}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "History":
@@ -123,7 +125,7 @@ class History:
             series = Series.restored(one)
             history._series[series.name, series.part] = series
         if "layers" in state:
-            history._layers = Bundle.restored(state["layers"])
+            history._whole, history._layers = Bundle.restored(state["whole"]), Bundle.restored(state["layers"])
         return history
 
     def _all(self) -> Iterator[tuple[str, str, list[tuple[int, float, float, float]]]]:
@@ -131,9 +133,10 @@ class History:
         self._sort_in()
         for series in self._series.values():
             yield series.name, series.part, series.buckets()
-        steps, values = self._layers.buckets()
-        for at, (name, part) in enumerate(self._layers.names):
-            yield name, part, list(zip(steps.tolist(), *values[:, :, at].tolist(), strict=True))
+        for bundle in (self._whole, self._layers):
+            steps, values = bundle.buckets()
+            for at, (name, part) in enumerate(bundle.names):
+                yield name, part, list(zip(steps.tolist(), *values[:, :, at].tolist(), strict=True))
 
     def _of(self, name: str, part: str) -> Series:
         if (name, part) not in self._series:

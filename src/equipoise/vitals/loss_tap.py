@@ -35,23 +35,37 @@ class LossTap:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._listeners: tuple[Listener, ...] = ()
-        self._within = threading.local()
+        self._known: tuple[Listener, ...] = ()
+        self._listeners: tuple[Listener, ...] = ()  # those that want to be told of backward passes now
+        self._within: set[int] = set()  # threads that run a backward pass
         self._restore: list[Callable[[], None]] = []
         self._scaled: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody listens, so that torch is as it was."""
+        return not self._known
 
     def listen(self, listener: Listener) -> None:
         """Add a listener; the first one puts the taps in place."""
         with self._lock:
-            if not self._listeners:
+            if not self._known:
                 self._install()
+            self._known = (*self._known, listener)
             self._listeners = (*self._listeners, listener)
+
+    def heed(self, listener: Listener, *, now: bool) -> None:
+        """Tell a listener of backward passes from now on, or leave it in peace for a while; that is cheap."""
+        with self._lock:
+            others = tuple(one for one in self._listeners if one is not listener)
+            self._listeners = (*others, listener) if now and listener in self._known else others
 
     def leave(self, listener: Listener) -> None:
         """Take a listener away; the last one puts torch back as it was."""
         with self._lock:
+            self._known = tuple(one for one in self._known if one is not listener)
             self._listeners = tuple(one for one in self._listeners if one is not listener)
-            if not self._listeners:
+            if not self._known:
                 for restore in self._restore:
                     restore()
                 self._restore.clear()
@@ -76,19 +90,19 @@ class LossTap:
 
     def _around_backward(self, original: Callable[..., None]) -> Callable[..., None]:
         def backward(tensors: Any, grad_tensors: Any = None, *args: Any, **options: Any) -> None:
-            listeners = self._listeners
-            if not listeners or getattr(self._within, "backward", False):
+            listeners, within, thread = self._listeners, self._within, threading.get_ident()
+            if not listeners or thread in within:
                 return original(tensors, grad_tensors, *args, **options)
             roots, loss = self._as_told(tensors, grad_tensors)
             for listener in listeners:
                 listener.before_backward(roots, loss)
-            self._within.backward = True
+            within.add(thread)
             finished = False
             try:
                 original(tensors, grad_tensors, *args, **options)
                 finished = True
             finally:
-                self._within.backward = False
+                within.discard(thread)
                 for listener in listeners:
                     listener.after_backward(finished)
             return None
@@ -121,7 +135,7 @@ class LossTap:
 
     def _around_step(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def step(scaler: torch.amp.GradScaler, optimizer: Optimizer, *args: Any, **options: Any) -> Any:
-            if not self._listeners or not isinstance(optimizer, Optimizer):
+            if not self._known or not isinstance(optimizer, Optimizer):
                 return original(scaler, optimizer, *args, **options)
             happened = False
 
@@ -135,7 +149,7 @@ class LossTap:
             finally:
                 handle.remove()
             if not happened:
-                for listener in self._listeners:
+                for listener in self._known:
                     listener.skipped(optimizer)
             return result
 

@@ -13,9 +13,9 @@ from equipoise.vitals.kernel import Kernel
 from equipoise.vitals.window import Weights
 
 PARAMETER_SUMS = ("weight", "before", "moved", "gradient", "zeros", "non_finite", "product", "now", "previous")
-"""What is kept of a parameter at one step: squared norm of the weights and, before the step, of all of them; squared
-norm of the movement over the compared ones; squared norm, zeros and non-finite values of the gradient; over the
-compared ones its product with the one before, its own squared norm and that of the one before."""
+"""What is kept of a parameter at one step: squared norm of the weights, and of those before the step; squared norm of
+the movement of the compared ones; squared norm, zeros and non-finite values of the gradient; and of the compared ones
+the product with the gradient before, the squared norm, and that of the gradient before."""
 
 WEIGHT, BEFORE, MOVED, GRADIENT, ZEROS, NON_FINITE, PRODUCT, NOW, PREVIOUS = range(len(PARAMETER_SUMS))
 
@@ -23,7 +23,11 @@ EXACT = 1_000_000
 """Up to so many parameters altogether, movement and gradient cosine are taken over all of them."""
 
 SKETCHED = 131_072
-"""Beyond that, over about so many of them."""
+"""Beyond that, over about so many of them.
+
+Root mean square error on 1.2 million weights whose rows and columns differ in size (25 draws; the tests hold a slice):
+of a norm 0.7 % and of a cosine 0.007 where the logarithms of the sizes have deviation 0.5; 11 % and 0.06 where they
+have deviation 1, that is where a hundredth of the weights holds most of the norm."""
 
 LEAST = 2_048
 """At least so many of every parameter, or all of them."""
@@ -165,6 +169,7 @@ class ParameterTable:
         self._ours: dict[int, Entry] = {}  # those that the ledger cannot read, by their place
         self._held: set[int] | None = None
         self._optimized: tuple[int, ...] = ()
+        self._identities = {id(one) for one in network.parameters()}
         self._owners: list[tuple[nn.Module, str]] = []
         self.ready = False
         self.weights: tuple[Weights, ...] = ()
@@ -202,6 +207,7 @@ class ParameterTable:
     def describe(self) -> None:
         """Look anew at which parameters are trainable and held by the optimiser."""
         self.weights = tuple(entry.record(self._held) for entry in self._entries)
+        self._identities = {id(entry.parameter) for entry in self._entries}
         self._optimized = tuple(at for at, one in enumerate(self.weights) if one.optimized)
 
     def outside(self) -> list[str]:
@@ -209,8 +215,8 @@ class ParameterTable:
         return [one.name for one in self.weights if one.trainable and not one.optimized]
 
     def have_gradients(self) -> bool:
-        """Whether any parameter has a gradient."""
-        return any(entry.parameter.grad is not None for entry in self._entries)
+        """Whether any parameter that the optimiser holds has a gradient."""
+        return any(self._entries[at].parameter.grad is not None for at in self._optimized)
 
     def cleared(self) -> bool:
         """Whether the gradients that the optimiser uses are gone or zero."""
@@ -224,7 +230,7 @@ class ParameterTable:
 
     def reached_from(self, roots: Iterable[Tensor]) -> bool:
         """Whether the gradient of any root flows into one of these parameters."""
-        ours = {id(one) for one in self._network.parameters()}
+        ours = self._identities
         waiting: list[Any] = [root.grad_fn for root in roots if root.grad_fn is not None]
         seen: set[Any] = set(waiting)
         while waiting and len(seen) < _FARTHEST:

@@ -108,9 +108,9 @@ def _together(tensors: list[Tensor]) -> list[np.ndarray]:
 
 def _fired(slot: Slot, board: Board) -> np.ndarray:
     fired = np.zeros(slot.units, np.int64)
-    counted = np.frombuffer(board.totals(slot.index)).reshape(3, -1)[2]
-    if len(counted):  # nothing where no kernel measured this place
-        fired += counted.astype(np.int64)
+    measured = np.frombuffer(board.totals(slot.index))
+    if len(measured):
+        fired += measured.reshape(3, -1)[2].astype(np.int64)
     if slot.totals is not None:
         fired += slot.totals[2].cpu().numpy().astype(np.int64)
     return fired

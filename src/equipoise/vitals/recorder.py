@@ -1,8 +1,10 @@
 """Follows a training loop from the outside: which step it is, what belongs to it, and what is odd about it."""
 
+import math
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -15,6 +17,7 @@ from equipoise.vitals.forward import Forward
 from equipoise.vitals.kernel import Kernel
 from equipoise.vitals.loss_tap import LOSS_TAP
 from equipoise.vitals.oddities import odd_rows
+from equipoise.vitals.origin import first_non_finite
 from equipoise.vitals.parameters import ParameterTable
 from equipoise.vitals.reading import window_of
 from equipoise.vitals.rows import Ring, Row
@@ -65,6 +68,10 @@ class Recorder:
         self._others = 0  # steps of other optimisers that hold our parameters, since ours stepped
         self._backward_thread = 0  # that runs a backward pass of ours
         self._backwards = 0  # since the last step
+        self._cleared = False  # whether the gradients were, before the backward pass that runs
+        self._loss: float | Tensor = math.nan  # that it takes the gradient of
+        self._loss_made_by = ""
+        self._searches = 3  # for the operation that made a loss that is not finite
         self._stale = False
         self._unfinished = False  # a step without optimiser waits for the next backward pass to end it
         self._evaluating = False
@@ -89,6 +96,19 @@ class Recorder:
         if self._unfinished:
             self._end_step_without_optimizer()
             self._forward.take_off()
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Hear nothing of what is done to the network meanwhile."""
+        listening, silent = self._handle is not None, self._silent
+        self._silent = True
+        self._forward.take_off()
+        try:
+            yield
+        finally:
+            self._silent = silent
+            if listening and not silent and self._row is not None:
+                self._forward.hang()
 
     def failed(self, where: str, problem: Exception) -> None:
         """Note once that something of ours failed at a place."""
@@ -119,7 +139,7 @@ class Recorder:
         window = window_of(ring, slots, self._parameters.weights, self._board)
         for slot in slots:
             slot.totals = None
-        for event in odd_rows(window, ring, slots):
+        for event in odd_rows(window, ring, slots, self._loss_made_by):
             self.events.add(event.step, event.kind, event.where, event.text)
         ring.clear()
         return replace(window, events=self.events.taken())
@@ -129,7 +149,7 @@ class Recorder:
         if self._backward_thread or self._silent:
             return
         try:
-            if not self._board.runs_here() and not self._is_ours(roots):
+            if not self._may_be_ours(roots):
                 return
             if self._unfinished:
                 self._end_step_without_optimizer()
@@ -149,13 +169,12 @@ class Recorder:
         if self._backward_thread != threading.get_ident():
             return
         self._backward_thread = 0
+        self._board.in_backward = False
         try:
-            self._forward.end(self._row if finished else None)
             if finished:
-                self._backwards += 1
-                if self.stepper is None:
-                    self._unfinished = True
-                    self._measure_gradients()
+                self._end_backward()
+            else:
+                self._forward.end(None)
         except Exception as problem:  # our own mistake is never the user's
             self._give_up("backward", problem)
 
@@ -167,25 +186,47 @@ class Recorder:
             if self._row is not None:
                 self._row.clear()
 
-    def _is_ours(self, roots: Sequence[Tensor]) -> bool:
-        """Whether a backward pass is of this network, when no forward pass of it waits for its gradient."""
+    def _may_be_ours(self, roots: Sequence[Tensor]) -> bool:
+        """Whether a backward pass can be of this network.
+
+        It is certain where gradients are already there, which takes a look at the graph. Where they are not, it is
+        supposed so as long as a forward pass waits for its gradient, and turns out at the end.
+        """
         if self._row is None and self.stepper is not None:
             return True  # nobody listens to forward passes now, and little depends on it
-        return self._parameters.reached_from(roots)
-
-    def _begin_backward(self, loss: Tensor) -> None:
-        parameters, row = self._parameters, self._row
+        parameters = self._parameters
         if not parameters.ready:
             self._prepare()
-        cleared = parameters.cleared()
+        self._cleared = parameters.cleared()
+        if self._cleared and self._board.runs_here():
+            return True
+        return parameters.reached_from(roots)
+
+    def _begin_backward(self, loss: Tensor) -> None:
+        row, cleared = self._row, self._cleared
         if cleared or not self._backwards:
             self._stale = not cleared and self.step > 0
             if row is not None:
                 row.clear()
         if row is not None:
-            row.losses.append(self._number(loss))
-        self._evaluating = not self.network.training
+            self._loss = value = self._number(loss)
+            if isinstance(value, float) and not math.isfinite(value) and self._searches and not self._loss_made_by:
+                self._searches -= 1
+                self._loss_made_by = first_non_finite(loss)
         self._board.in_backward = True
+
+    def _end_backward(self) -> None:
+        row = self._row
+        if self._cleared and self._parameters.cleared():
+            return  # it was not of this network: none of its gradients came
+        self._forward.end(row)
+        self._backwards += 1
+        self._evaluating = not self.network.training
+        if row is not None:
+            row.losses.append(self._loss)
+        if self.stepper is None:
+            self._unfinished = True
+            self._measure_gradients()
 
     def _prepare(self) -> None:
         self._parameters.prepare(self.stepper)
@@ -216,7 +257,7 @@ class Recorder:
                 return
             self._others = 0
             self._unfinished = False
-            if self._stale or self._evaluating or not self._backwards:
+            if self._row is not None and (self._stale or self._evaluating or not self._backwards):
                 self._note_oddities()
             self._end_step(optimizer.param_groups[0]["lr"])
         except Exception as problem:  # our own mistake is never the user's
@@ -271,10 +312,13 @@ class Recorder:
         self._stale = self._evaluating = False
         if upcoming:
             self._row = Row()
-            self._forward.hang()
+            if row is None:
+                self._forward.hang()
+                LOSS_TAP.heed(self, now=True)
         elif row is not None:
             self._row = None
             self._forward.take_off()
+            LOSS_TAP.heed(self, now=self.stepper is None)
 
     def _write(self, row: Row, rate: float | Tensor) -> None:
         """Write the row of the step that ends."""

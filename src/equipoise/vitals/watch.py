@@ -1,21 +1,32 @@
 """Watches any training loop: the vital signs of every layer and parameter, step by step."""
 
-import importlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from equipoise.core.diagnosis import Symptom
+from equipoise.core.estimate import Estimate
+from equipoise.vitals.curvature import sharpness
+from equipoise.vitals.detectors.detector import Detector
 from equipoise.vitals.history import History
 from equipoise.vitals.kernel import Kernel
+from equipoise.vitals.noise import noise_scale, noise_scale_of_adam
+from equipoise.vitals.ranks import Rank, ranks
 from equipoise.vitals.recorder import Recorder
 from equipoise.vitals.window import Event, Window
 
 Sink = Callable[[Window], None]
+
+_AT_ONCE = 4
+"""Windows that are read at once where no sink waits for them."""
+
+_WRITE_EVERY_S = 5.0
+"""Shortest time between two writings of the history; at the end it is written once more."""
 
 
 def watch(
@@ -31,7 +42,7 @@ def watch(
 ) -> "Vitals":
     """Watch a training loop, without changing a line in it nor a bit of its result.
 
-    The network is listened to by forward hooks on sampled steps, optimisers by hooks on their step, the loss at the
+    The network is heard through forward hooks in sampled steps, optimisers through hooks on their step, the loss at the
     root of `backward`. On the way out all of that is removed again.
 
     Example::
@@ -48,11 +59,14 @@ def watch(
         optimizer: Its optimiser. Without one, the first optimiser that steps its parameters is taken; where there is
             none at all, every backward pass counts as a step.
         every: Sample one step out of this many.
-        window: Sampled steps after which what was measured is read, handed on, and forgotten.
-        folder: Where to write the history as `vitals.parquet` at the end of each window; nowhere when None.
+        window: Sampled steps after which what was measured is read, handed on, and forgotten. Where neither sinks nor
+            `on_window` wait for it, four windows are read at once, unless `read` or `symptoms` ask for them earlier.
+        folder: Where to write the history as `vitals.parquet`, at the end of a window every few seconds and at the end
+            of the watch; nowhere when None.
         sinks: Called with every window. One that raises is dropped, with an event; the training goes on.
         on_window: Called with every window, after history, detectors and sinks; its exceptions are the caller's.
-        closure: Returns the loss of one fixed batch with its graph, for `sharpness` and `noise_scale`.
+        closure: Returns the loss of a batch with its graph, for `sharpness` (a fixed batch), `noise_scale` (a fresh
+            one at every call) and `ranks`, which are only computed when asked for.
 
     Raises:
         ValueError: `every` or `window` is below 1.
@@ -83,14 +97,16 @@ class Vitals:
         closure: Callable[[], Tensor] | None,
     ) -> None:
         self.history = History()
-        self._recorder = Recorder(network, optimizer, every, window, self._full, Kernel())
+        rows = window if sinks or on_window else _AT_ONCE * window
+        self._recorder = Recorder(network, optimizer, every, rows, self._full, Kernel())
         self._folder = None if folder is None else Path(folder)
         self._sinks = list(sinks)
         self._on_window = on_window
         self._closure = closure
-        self._detectors: tuple[Any, ...] = _detectors()
+        self._detectors = _detectors()
         self._symptoms: list[Symptom] = []
         self._open = False
+        self._written = 0.0
 
     def __enter__(self) -> Self:
         self.open()
@@ -116,6 +132,7 @@ class Vitals:
             self._open = False
             self._recorder.close()
             self.read()
+            self._write()
 
     def record(self, loss: float | Tensor) -> None:
         """Take a loss that no backward pass shows, or another one than it shows, for the step being made."""
@@ -134,30 +151,81 @@ class Vitals:
             self.read()
         return tuple(self._symptoms)
 
+    def noise_scale(self) -> Estimate:
+        """Return the gradient noise scale, in batches (McCandlish et al. 2018); times the batch size, in samples.
+
+        From the moments of Adam where the optimiser keeps them, otherwise from gradients of the closure, which then has
+        to draw a fresh batch at every call.
+
+        Raises:
+            ValueError: There are neither moments nor a closure.
+        """
+        moments = None if self._recorder.stepper is None else noise_scale_of_adam(self._recorder.stepper)
+        if moments is not None:
+            return moments
+        with self._recorder.deaf():
+            return noise_scale(self._recorder.network, self._given_closure("the noise scale"))
+
+    def sharpness(self) -> Estimate:
+        """Return the largest eigenvalue of the Hessian of the closure's loss; see `curvature.sharpness`.
+
+        Raises:
+            ValueError: There is no closure.
+        """
+        with self._recorder.deaf():
+            return sharpness(self._recorder.network, self._given_closure("sharpness"))
+
+    def ranks(self, inputs: Tensor | None = None) -> dict[str, Rank]:
+        """Return effective and stable rank of what each layer puts out, for some inputs or the closure's batch.
+
+        Raises:
+            ValueError: There are neither inputs nor a closure.
+        """
+        network = self._recorder.network
+        with self._recorder.deaf():
+            if inputs is not None:
+                return ranks(network, lambda: network(inputs))
+            return ranks(network, self._given_closure("ranks"))
+
+    def _given_closure(self, what: str) -> Callable[[], Tensor]:
+        if self._closure is None:
+            raise ValueError(
+                f"got no closure; expected one, since {what} needs the loss at other points than the loop visits. Give "
+                "watch(..., closure=...), a function without arguments that returns the loss with its graph."
+            )
+        return self._closure
+
     def _full(self) -> None:
         self.read()
 
     def _hand_on(self, window: Window) -> None:
         self.history.record_window(window)
-        for detector in self._detectors:
+        for detector in tuple(self._detectors):
             try:
                 self._symptoms.extend(detector.observe(window))
             except Exception as problem:  # a detector is no reason to stop a training
-                self._recorder.failed(f"detector {getattr(detector, 'name', detector)}", problem)
+                self._detectors.remove(detector)
+                self._recorder.failed(f"detector {detector.name}", problem)
         for sink in tuple(self._sinks):
             try:
                 sink(window)
             except Exception as problem:  # nor is a sink
                 self._sinks.remove(sink)
                 self._sink_failed(sink, problem)
-        if self._folder is not None:
-            try:
-                self.history.write(self._folder / "vitals.parquet")
-            except OSError as problem:
-                self._folder = None
-                self._sink_failed("the folder", problem)
+        if time.monotonic() - self._written > _WRITE_EVERY_S:
+            self._write()
         if self._on_window is not None:
             self._on_window(window)
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        if self._folder is not None:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self.history.write(self._folder / "vitals.parquet")
+            except OSError as problem:
+                self._sink_failed(f"the folder {self._folder}", problem)
+                self._folder = None
 
     def _sink_failed(self, sink: object, problem: Exception) -> None:
         name = getattr(sink, "__name__", None) or (sink if isinstance(sink, str) else type(sink).__name__)
@@ -165,9 +233,7 @@ class Vitals:
         self._recorder.events.add(self._recorder.step, "sink_failed", "sinks", text)
 
 
-def _detectors() -> tuple[Any, ...]:
-    try:
-        module = importlib.import_module("equipoise.vitals.detectors.all")
-    except ModuleNotFoundError:
-        return ()
-    return tuple(module.all_detectors())
+def _detectors() -> list[Detector]:
+    from equipoise.vitals.detectors.all import all_detectors  # here, since detectors are for those who watch
+
+    return list(all_detectors())

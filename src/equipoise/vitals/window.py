@@ -51,7 +51,7 @@ class Event:
     Attributes:
         step: Optimiser step, counted from 1.
         kind: `non_finite`, `stale_gradient`, `parameter_replaced`, `not_in_optimizer`, `no_backward`, `wrong_mode`,
-            `skipped_step` or `sink_failed`.
+            `skipped_step`, `sink_failed` or `hook_failed`.
         where: Path of the layer or parameter, or the stage of the loop.
         text: One sentence.
     """

@@ -99,7 +99,7 @@ def gather(setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_p
         is_plain=same,
         movement=movement,
     )
-    if min(own.skill, plain_run.score.skill) >= ENOUGH:
+    if not plain_run.complete or min(own.skill, plain_run.score.skill) >= ENOUGH:
         return found
     explained = any(
         one.verdict is Verdict.FAIL and fault in EXPLAINING and weight >= CERTAIN
@@ -126,7 +126,6 @@ def compare_steps(setup: Setup) -> tuple[bool, float]:
         return True, 1.0
     with experiment():
         own = restarted(setup)
-        own.network.train(own.network.training)
         twin = _twin(own)
     first = {name: one.detach().clone() for name, one in twin.network.named_parameters()}
     for state, is_own in ((own, True), (twin, False)):

@@ -75,10 +75,12 @@ def varied(
     choices = aspects(draft)
     recipe = tuple(choice for choice in choices if choice.name != "epochs")
     sound = told.run("sound recipe", lambda: _run_of(recipe_of(draft, recipe), deadline))
+    if not sound.complete:
+        return found  # cut off: it says nothing about what is in reach
     in_time = sound
     if sound.score.skill < ENOUGH:
         longer = told.attempt("sound recipe, longer", lambda: _run_of(recipe_of(draft, choices), deadline))
-        if longer is not None and longer.score.skill > sound.score.skill + WORTH:
+        if longer is not None and longer.complete and longer.score.skill > sound.score.skill + WORTH:
             sound, recipe = longer, choices
     _, z = gain(base.score, sound.score)
     found = replace(found, reference=sound.score.skill, reference_z=z, base=base.score.skill)
@@ -133,7 +135,7 @@ def _alone(choice: Aspect, draft: Draft, base: Outcome, deadline: float, told: T
         if time.perf_counter() > deadline:
             break
         outcome = told.attempt(choice.name, lambda change=change: _run_of(change(draft), deadline))
-        if outcome is not None and (one.alone is None or outcome.score.skill > one.alone):
+        if outcome is not None and outcome.complete and (one.alone is None or outcome.score.skill > one.alone):
             _, z = gain(base.score, outcome.score)
             one = replace(one, alone=outcome.score.skill, alone_z=z, alone_balanced=outcome.score.balanced)
     return one
@@ -146,7 +148,7 @@ def _left_out(one: Tried, draft: Draft, recipe: tuple[Aspect, ...], deadline: fl
         return one
     without = recipe_of(draft, tuple(choice for choice in recipe if choice.name != one.name))
     outcome = told.attempt(f"all but {one.name}", lambda: _run_of(without, deadline))
-    return one if outcome is None else replace(one, without=outcome.score.skill)
+    return one if outcome is None or not outcome.complete else replace(one, without=outcome.score.skill)
 
 
 def belongs(choice: Aspect) -> bool:

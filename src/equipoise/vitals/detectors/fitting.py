@@ -16,10 +16,11 @@ FEWEST = 6
 def slope(values: np.ndarray, alpha: float) -> Estimate:
     """Return the change of a series over its length, by least squares, with an interval that allows autocorrelation.
 
-    Residuals are taken for an autoregression of order one, whose coefficient is corrected for its bias in short series
-    with a trend (Marriott and Pope, Biometrika 1954) and not allowed below 0; variance and degrees of freedom follow
-    from the effective number of values (Bayley and Hammersley 1946). Either end is exceeded with probability about
-    `alpha`.
+    Residuals from a parabola (a bend is no noise) are taken for an autoregression of order one, whose coefficient is
+    corrected for its bias in short series with a trend (Marriott and Pope, Biometrika 1954) and not allowed below 0;
+    variance and degrees of freedom follow from the effective number of values (Bayley and Hammersley 1946). Either end
+    is exceeded with probability `alpha` where values are independent, and with about ten times that where neighbours of
+    a series of 20 correlate by a half and alpha is 5e-4 (simulated).
 
     Args:
         values: Series (k,), k at least `FEWEST`.
@@ -38,13 +39,15 @@ def slope(values: np.ndarray, alpha: float) -> Estimate:
     time = np.linspace(-0.5, 0.5, n)
     power = float(time @ time)
     change = float(time @ flat) / power
+    bend = time**2 - float((time**2).mean())
     residual = flat - flat.mean() - change * time
+    residual = residual - float(residual @ bend) / float(bend @ bend) * bend
     total = float(residual @ residual)
     memory = float(residual[1:] @ residual[:-1]) / total if total > 0 else 0.0
-    memory = min(0.9, max(0.0, (memory + 2 / n) / (1 - 4 / n)))
+    memory = min(0.9, max(0.0, (memory + 3 / n) / (1 - 5 / n)))
     effective = n * (1 - memory) / (1 + memory)
-    error = math.sqrt(total / max(1.0, effective - 2) / power * effective / n * (1 + memory) / (1 - memory))
-    half = -float(special.stdtrit(max(1.0, effective - 2), alpha)) * error
+    error = math.sqrt(total / max(1.0, effective - 3) / power * effective / n * (1 + memory) / (1 - memory))
+    half = -float(special.stdtrit(max(1.0, effective - 3), alpha)) * error
     return Estimate(
         value=change,
         low=change - half,

@@ -6,7 +6,7 @@
 static const Statistics *chosen(const char *wanted) {
 #if defined(EQUIPOISE_AVX2)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && strcmp(wanted, "baseline")) return &statistics_avx2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && strcmp(wanted, "baseline")) return &statistics_avx2;
 #endif
     (void)wanted;
     return &statistics_baseline;

@@ -248,6 +248,23 @@ INLINED int64_t all_counted(Ints v) {
 
 enum { BATCH = FLUSH * LANES }; /* values between two pourings */
 
+INLINED void store_wide(char *to, const char *from, Floats wide, Kind kind) {
+    if (kind == FLOAT32)
+        memcpy(to, &wide, sizeof wide);
+    else
+        memcpy(to, from, sizeof(Shorts));
+}
+
+/* Squares of numbers that may be too large for the lanes. */
+static double squares_of_large(const char *values, int64_t count, Kind kind) {
+    double squares = 0;
+    for (int64_t at = 0; at < count; at++) {
+        const double v = load(values, at, kind);
+        squares += v * v;
+    }
+    return squares;
+}
+
 INLINED void weights_of(const char *w, char *before, int64_t count, Kind kind, WeightSums *to) {
     const int64_t whole = count / LANES * LANES;
     double squares = 0, moved = 0;
@@ -261,7 +278,8 @@ INLINED void weights_of(const char *w, char *before, int64_t count, Kind kind, W
                 Floats d0 = v0 - load_wide(before + at * WIDTH[kind], kind);
                 Floats d1 = v1 - load_wide(before + (at + WIDE) * WIDTH[kind], kind);
                 m0 += d0 * d0, m1 += d1 * d1;
-                memcpy(before + at * WIDTH[kind], w + at * WIDTH[kind], (size_t)LANES * WIDTH[kind]);
+                store_wide(before + at * WIDTH[kind], w + at * WIDTH[kind], v0, kind);
+                store_wide(before + (at + WIDE) * WIDTH[kind], w + (at + WIDE) * WIDTH[kind], v1, kind);
             }
         }
         squares += all_of(s0) + all_of(s1);
@@ -272,7 +290,7 @@ INLINED void weights_of(const char *w, char *before, int64_t count, Kind kind, W
         squares += v * v, moved += d * d;
     }
     if (before) memcpy(before + whole * WIDTH[kind], w + whole * WIDTH[kind], (size_t)(count - whole) * WIDTH[kind]);
-    to->squares += squares;
+    to->squares += isfinite(squares) ? squares : squares_of_large(w, count, kind);
     to->moved += moved;
 }
 
@@ -291,7 +309,8 @@ INLINED void gradients_of(const char *g, char *before, int64_t count, Kind kind,
             if (before) {
                 p0 += v0 * load_wide(before + at * WIDTH[kind], kind);
                 p1 += v1 * load_wide(before + (at + WIDE) * WIDTH[kind], kind);
-                memcpy(before + at * WIDTH[kind], g + at * WIDTH[kind], (size_t)LANES * WIDTH[kind]);
+                store_wide(before + at * WIDTH[kind], g + at * WIDTH[kind], v0, kind);
+                store_wide(before + (at + WIDE) * WIDTH[kind], g + (at + WIDE) * WIDTH[kind], v1, kind);
             }
         }
         squares += all_of(s0) + all_of(s1);
@@ -304,10 +323,14 @@ INLINED void gradients_of(const char *g, char *before, int64_t count, Kind kind,
         if (before) product += v * load(before, at, kind);
     }
     if (before) memcpy(before + whole * WIDTH[kind], g + whole * WIDTH[kind], (size_t)(count - whole) * WIDTH[kind]);
-    to->squares += squares;
     to->product += product;
     to->zeros += (double)zeros;
-    if (!isfinite(squares)) to->non_finite += (double)count_non_finite(g, count, kind);
+    if (isfinite(squares)) {
+        to->squares += squares;
+    } else {
+        to->squares += squares_of_large(g, count, kind);
+        to->non_finite += (double)count_non_finite(g, count, kind);
+    }
 }
 
 #define EACH_KIND(call) \
