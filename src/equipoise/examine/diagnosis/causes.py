@@ -87,6 +87,8 @@ def is_sick(found: Evidence, suspicion: float = 0.0, ends: bool = False) -> bool
         suspicion: Largest weight that a failed probe gave to a fault, in nats.
         ends: Whether output, loss and targets were seen not to go together.
     """
+    if not found.own.finite:
+        return True
     reach, now = reachable(found), max(0.0, found.own.skill)
     gap = reach - now
     if suspicion >= SUSPICIOUS or any(_is_unsound(one, found, reach, ends) for one in found.tried):
