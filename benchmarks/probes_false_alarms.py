@@ -4,9 +4,8 @@ Subjects are trainings of many kinds that learn well, with data, weights and ord
 `probes_subjects.py`), so every `warn` or `fail` is a false alarm. The weights of evidence that probes give without an
 alarm are counted as well, since a diagnosis adds them up.
 
-Run it with `python -m benchmarks.probes_false_alarms [--seeds 50] [--only PROBE ...] [--subjects KIND ...]
-[--write]`; a
-record that is there already keeps its rows for the probes that are not asked.
+Run it with `python -m benchmarks.probes_false_alarms [--seeds 50] [--only PROBE ...] [--subjects KIND ...] [--write]`;
+a record that is there already keeps its rows for the probes that are not asked.
 """
 
 import argparse

@@ -192,15 +192,18 @@ class Recorder:
         It is certain where gradients are already there, which takes a look at the graph. Where they are not, it is
         supposed so as long as a forward pass waits for its gradient, and turns out at the end.
         """
-        if self._row is None and self.stepper is not None:
-            return True  # nobody listens to forward passes now, and little depends on it
         parameters = self._parameters
+        here = self._board.runs_here()
+        if self._row is None and self.stepper is not None:
+            self._cleared = False
+            return here  # nobody listens to forward passes now, and little depends on it
         if not parameters.ready:
             self._prepare()
+        # Before it is known to be ours, another thread may be at our gradients, and they cannot be read.
+        if not here and not parameters.reached_from(roots):
+            return False
         self._cleared = parameters.cleared()
-        if self._cleared and self._board.runs_here():
-            return True
-        return parameters.reached_from(roots)
+        return self._cleared or not here or parameters.reached_from(roots)
 
     def _begin_backward(self, loss: Tensor) -> None:
         row, cleared = self._row, self._cleared
