@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, a core each: more threads would wait for one another
 
 import pytest
 
