@@ -19,6 +19,7 @@ ORDER = {
     "networks": {"core", "stats"},
     "vitals": {"core", "stats", "data", "networks"},
     "fit": {"core", "stats", "data", "networks", "vitals"},
+    "trial": {"core", "stats", "data", "networks", "fit"},
     "examine": {"core", "stats", "data", "networks", "vitals", "fit"},
     "report": {"core", "stats"},
     "run": {"core", "stats", "data", "networks", "vitals", "fit", "examine", "report"},

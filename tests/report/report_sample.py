@@ -443,7 +443,7 @@ def sample_report() -> Report:
                 effect=Estimate(value=-0.052, low=-0.06, high=-0.044, n=5, method="paired t"),
                 p_value=0.0625,
                 guards={"accuracy": Estimate(value=0.0, low=-0.002, high=0.002, n=5, method="paired t")},
-                adopted=True,
+                outcome="adopted",
                 reason="The whole interval lies below zero and no guard got worse.",
             ),
             Trial(
@@ -453,7 +453,7 @@ def sample_report() -> Report:
                 differences=(0.01, -0.06, 0.044, 0.0, -0.01),
                 effect=Estimate(value=-0.003, low=-0.03, high=0.024, n=5, method="paired t"),
                 p_value=0.81,
-                adopted=False,
+                outcome="unsure",
                 reason="The interval holds zero.",
             ),
         ),

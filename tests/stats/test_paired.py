@@ -8,7 +8,7 @@ from scipy import stats
 
 from equipoise.core.estimate import Estimate, Line
 from equipoise.stats.multiplicity import benjamini_hochberg, one_sided_p, threshold_p
-from equipoise.stats.paired import mcnemar_p, sign_flip_p
+from equipoise.stats.paired import mcnemar_p, sign_flip_interval, sign_flip_p
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8])
@@ -72,3 +72,27 @@ def test_one_sided_p_reads_the_interval_back() -> None:
 def test_bad_input_is_named(call, got: str) -> None:
     with pytest.raises(ValueError, match=got):
         call()
+
+
+@pytest.mark.parametrize("n", [6, 9, 16])
+def test_sign_flip_interval_ends_where_the_test_begins_to_reject(n: int) -> None:
+    differences = np.random.default_rng(n).normal(0.5, 1, n)
+    found = sign_flip_interval(differences)
+    span = found.high - found.low
+    for end, out in ((found.low, -1), (found.high, 1)):
+        assert sign_flip_p(differences - (end + out * 1e-6 * span)) <= 0.05
+        assert sign_flip_p(differences - (end - out * 1e-6 * span)) > 0.05
+
+
+def test_sign_flip_interval_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    found = [sign_flip_interval(rng.laplace(0.3, 1, 10)) for _ in range(300)]
+    assert np.mean([one.low <= 0.3 <= one.high for one in found]) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_sign_flip_interval_of_few_or_of_equal_differences() -> None:
+    assert sign_flip_interval(np.arange(5.0)).low == -np.inf
+    same = sign_flip_interval(np.full(6, 0.1))
+    assert (same.low, same.high) == (pytest.approx(0.1), pytest.approx(0.1))
+    with pytest.raises(ValueError, match="got 23 differences; expected at most 22"):
+        sign_flip_interval(np.ones(23))

@@ -6,12 +6,9 @@ from typing import Any
 
 import torch
 
-from equipoise.core.data_plan import GivenData
 from equipoise.core.plan import Plan
 from equipoise.core.progress import Listener, Progress, silent
 from equipoise.core.stop import StopReason
-from equipoise.data.given import splits_from
-from equipoise.data.load import load
 from equipoise.data.samples import Splits
 from equipoise.fit.checkpoint import Checkpoint, Checkpoints
 from equipoise.fit.execution import choose_execution, executing, lay_out, lay_out_kernels
@@ -21,6 +18,7 @@ from equipoise.fit.keeper import Keeper
 from equipoise.fit.loop import train_network
 from equipoise.fit.optimizers import build_stepper
 from equipoise.fit.prepare import check_plan, prepare_job, prepare_state
+from equipoise.fit.reading import read_splits
 from equipoise.fit.recompute import recomputing
 from equipoise.fit.resume import check_same, described, recorded_execution
 from equipoise.fit.state import State, put
@@ -65,7 +63,7 @@ def fit(
     """
     seed = plan.seed if seed is None else seed
     checkpoints = _checkpoints(folder, resume=resume) if train else None
-    splits = _loaded(plan, data, seed, on_progress) if splits is None else splits
+    splits = read_splits(plan, seed, data=data, on_progress=on_progress) if splits is None else splits
     network = build(plan.network, splits.signature, splits.preprocessing, seed, trust=trust)
     on_progress(Progress("network", 1, 1, _described(plan, network), finished=True))
     saved = _saved(checkpoints, plan, seed, splits, on_progress) if checkpoints is not None and resume else None
@@ -88,36 +86,8 @@ def fit(
         best_epoch=state.kept.epoch,
         seconds=state.seconds,
         acts=state.governor.acts if state.governor is not None else (),
+        score=state.kept.score,
     )
-
-
-def _loaded(plan: Plan, data: Any, seed: int, on_progress: Listener) -> Splits:
-    source = plan.data
-    if isinstance(source, GivenData):
-        return _given(source, data, plan.seed, seed)
-    return load(source, seed, on_progress=on_progress)
-
-
-def _given(source: GivenData, data: Any, plan_seed: int, seed: int) -> Splits:
-    """Return data handed over in Python, divided as the plan says; the digest is that of the plan's own seed."""
-    if data is None:
-        raise ValueError(
-            "got a plan for data that were handed over in Python, and no data; expected the same data again. Pass "
-            "them: fit(plan, data=data)."
-        )
-
-    def divided(chosen: int) -> Splits:
-        return splits_from(
-            data, task=source.task, split=source.split, seed=chosen, targets=source.targets, clusters=source.clusters
-        )
-
-    splits = divided(plan_seed)
-    if source.digest and splits.digest != source.digest:
-        raise ValueError(
-            f"got other data (digest {splits.digest[:12]}) than the plan was made from; expected digest "
-            f"{source.digest[:12]}. Pass the same data, or make a plan for these: equipoise.plan(data)."
-        )
-    return splits if seed == plan_seed else divided(seed)
 
 
 def _described(plan: Plan, network: Network) -> str:

@@ -1,5 +1,6 @@
 """The handle of a finished fit: the network, how it got there, and how to ask it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ class Fit:
         best_epoch: Epoch (from 1) of the kept network; 0 when not trained.
         seconds: Wall-clock time of the training, over all resumes.
         acts: What the governor did, in order; empty for a healthy training.
+        score: Score of the kept network on the validation part, as it was kept; NaN when not trained.
     """
 
     network: Network
@@ -71,6 +73,7 @@ class Fit:
     best_epoch: int
     seconds: float
     acts: tuple[Act, ...] = ()
+    score: float = math.nan
 
     def predict(self, raw: Any) -> np.ndarray:
         """Return the answer in the user's words and units for raw inputs; see `predict`."""
