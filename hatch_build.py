@@ -51,7 +51,7 @@ def _build(sources: Path, target: Path) -> None:
         compiled("statistics", *BASELINE, to="baseline")
         if intel:
             compiled("statistics", *AVX2, to="avx2")
-        for name in ("look", "board", "ledger", "module"):
+        for name in ("look", "board", "ledger", "pulse", "module"):
             compiled(name, include, *(("-DEQUIPOISE_AVX2",) if intel else ()))
         whole = Path(folder, target.name)
         loose = ("-undefined", "dynamic_lookup") if platform.system() == "Darwin" else ()

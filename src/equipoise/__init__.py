@@ -10,6 +10,7 @@ Five functions do it all from Python::
 """
 
 import importlib
+import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,5 +50,9 @@ def __getattr__(name: str) -> object:
     if name in _CALLABLE_ROOMS:
         return importlib.import_module(f"equipoise.{name}")
     if name in _WHERE:
-        return getattr(importlib.import_module(_WHERE[name]), name)
+        drawn = random.getstate()
+        try:
+            return getattr(importlib.import_module(_WHERE[name]), name)
+        finally:
+            random.setstate(drawn)  # libraries draw from the global generator while they are loaded
     raise AttributeError(f"module 'equipoise' got no attribute {name!r}; expected one of {', '.join(__all__)}")

@@ -41,7 +41,7 @@ def measured(values, axis, mode, bounds):
     if not board.measure(0, values):
         return None
     rows = np.zeros((1, 1, len(plain.SCALARS)))
-    board.settle(sheet, rows, 0, 1)
+    board.settle(sheet, rows, 0)
     return rows[0, 0], np.frombuffer(board.totals(0)).reshape(3, -1)
 
 
@@ -108,7 +108,7 @@ def test_a_small_deviation_on_a_large_mean_keeps_its_digits(memory):
         rows = np.zeros((1, 1, 8))
         sheet = board.begin()
         assert board.measure(0, values)
-        board.settle(sheet, rows, 0, 1)
+        board.settle(sheet, rows, 0)
         count, total, squares = rows[0, 0, :3]
         assert total / count == pytest.approx(wanted.mean().item(), rel=1e-7)
         deviation = np.sqrt(squares / count - (total / count) ** 2)
@@ -163,7 +163,7 @@ def test_several_sheets_add_up_in_one_row():
     for one in (first, second):
         sheet = board.begin()
         board.measure(0, one)
-        board.settle(sheet, rows, 1, 1)
+        board.settle(sheet, rows, 1)
     both = torch.cat([first, second])
     wanted, units = plain.activation_statistics(both, 1, None)
     np.testing.assert_allclose(rows[1, 0], wanted.numpy(), rtol=1e-5)

@@ -1,12 +1,13 @@
 """Measures activations in forward passes, and keeps those whose gradient is taken."""
 
+import threading
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from equipoise.vitals.activations import of_module, unit_axis
+from equipoise.vitals.activations import Bounds, of_module, unit_axis
 from equipoise.vitals.following import Followed, Following
 from equipoise.vitals.kernel import BOUNDED, PLAIN, RECTIFIED, Kernel, Meter
 from equipoise.vitals.places import can_be_hooked, is_compiled, measured_places, tensors_of
@@ -37,6 +38,7 @@ class Forward:
 
     def __init__(self, network: nn.Module, kernel: Kernel, failed: Callable[[str, Exception], None]) -> None:
         self._network = network
+        self._kernel = kernel
         self.board = kernel.board()
         self.board.network = network
         self.slots: list[Slot] = []
@@ -45,8 +47,11 @@ class Forward:
         self._meters: list[tuple[Meter, int]] = []  # of each slot, with the number of the call
         self._careful = False
         self._found: list[Found] = []  # what the kernel could not measure in the pass that is running
-        self._handles: list[RemovableHandle] = []
+        self._handles: list[RemovableHandle] = []  # of the network as a whole
+        self._places: list[tuple[RemovableHandle, Tap]] = []  # of each module, once its hook was hung
+        self._hung = False
         self._following: Following | None = None
+        self._learner = 0  # the thread whose calls it follows, which alone can end that
         self._followed: dict[int, tuple[Followed, Tensor, Tensor]] = {}
         self._learning = not any(is_compiled(module) for module in network.modules())
         self._whole = not is_compiled(network) or can_be_hooked(network)
@@ -58,17 +63,32 @@ class Forward:
 
     def hang(self) -> None:
         """Hang the hooks on the modules, where they do not hang already."""
-        if not self._handles:
-            self._handles = [module.register_forward_hook(tap) for module, tap in self._taps]
-            if self._learning or self._careful:
-                self._hang_on_whole()
+        if self._hung:
+            return
+        self._hung = True
+        if self._places:  # writing them back is much cheaper than registering them anew
+            for handle, tap in self._places:
+                hooks = handle.hooks_dict_ref()
+                if hooks is not None:
+                    hooks[handle.id] = tap
+        else:
+            self._places = [(module.register_forward_hook(tap), tap) for module, tap in self._taps]
+        if self._learning or self._careful:
+            self._hang_on_whole()
 
     def take_off(self) -> None:
         """Take every hook off the modules, and forget what waits for its gradient."""
+        self._unhang()
+        self._end_following()
+        self._forget()
+
+    def _unhang(self) -> None:
+        self._hung = False
+        for handle, _ in self._places:
+            handle.remove()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._forget()
 
     def end(self, row: Row | None) -> None:
         """Give a row what the passes measured whose gradient was just taken; the others are forgotten."""
@@ -111,20 +131,27 @@ class Forward:
             self._handles.append(self._network.register_forward_hook(self._exit, always_call=True))
 
     def _hang_anew(self) -> None:
-        if self._handles:
-            for handle in self._handles:
-                handle.remove()
-            self._handles.clear()
+        if self._hung:
+            self._unhang()
             self.hang()
 
     def _enter(self, _: nn.Module, __: object) -> None:
-        if self.board.in_backward or not torch.is_grad_enabled():
+        board = self.board
+        if board.in_backward or not torch.is_grad_enabled() or board.elsewhere() or torch.jit.is_tracing():
             return
         self._begin()
         if self._learning and self._following is None:
-            self.board.learning = True
-            self._following = Following(self._follow)
+            board.learning = True
+            self._following, self._learner = Following(self._follow), threading.get_ident()
             self._following.__enter__()
+
+    def _end_following(self) -> bool:
+        if self._following is None or self._learner != threading.get_ident():
+            return False
+        following, self._following = self._following, None
+        self.board.learning = False
+        following.__exit__(None, None, None)
+        return True
 
     def _begin(self) -> None:
         """Begin a forward pass beside those that still wait for their gradient."""
@@ -142,12 +169,10 @@ class Forward:
             del self._passes[1]
 
     def _leave(self, _: nn.Module, __: object, output: object) -> None:
-        if self._following is not None:
-            following, self._following = self._following, None
-            self.board.learning = False
-            following.__exit__(None, None, None)
+        board = self.board
+        if self._end_following():
             self._learned()
-        if self._careful and self._passes and not self.board.in_backward and torch.is_grad_enabled():
+        if self._careful and self._passes and not board.in_backward and torch.is_grad_enabled() and board.runs_here():
             current = self._passes[-1]
             current.marked = True
             for tensor in tensors_of(output):
@@ -161,7 +186,7 @@ class Forward:
             if tap.meter(output):
                 return
         values = next(iter(tensors_of(output)), None)
-        if values is None:
+        if values is None or not _is_real(values):
             return
         call = tap.meter.calls
         slot = self._of_call.get((tap.name, call)) or self._slot(tap, call, module, values)
@@ -189,11 +214,15 @@ class Forward:
                 return
             if slot.rectified:
                 values = torch.relu(values)
-        scalars, units = activation_statistics(values, axis, slot.activation.bounds)
+        scalars, units = self._statistics(values, axis, slot.activation.bounds)
         if units.shape[1] != slot.units:
             units = units.new_zeros(3, slot.units)  # another shape than before: its units are not the same ones
             scalars[ROWS] = 0
         self._found.append((slot, scalars, units))
+
+    def _statistics(self, values: Tensor, axis: int | None, bounds: Bounds | None) -> tuple[Tensor, Tensor]:
+        found = self._kernel.statistics(values, axis, BOUNDED if bounds else PLAIN, bounds)
+        return activation_statistics(values, axis, bounds) if found is None else found
 
     def _slot(self, tap: Tap, call: int, module: nn.Module, values: Tensor) -> Slot:
         name = tap.name or "network"
@@ -251,10 +280,12 @@ class Forward:
         slot = followed.layer
         if not isinstance(slot, Slot) or slot.activation.name or slot.index in self._followed:
             return
+        if not _is_real(followed.result):
+            return
         axis = slot.axes.get(followed.result.dim())
         fits = axis is not None and followed.result.shape[axis] == slot.units
         values = followed.result.detach()
-        scalars, units = activation_statistics(values, axis if fits else None, followed.activation.bounds)
+        scalars, units = self._statistics(values, axis if fits else None, followed.activation.bounds)
         if not fits:
             units = units.new_zeros(3, slot.units)
             scalars[ROWS] = 0
@@ -271,3 +302,11 @@ class Forward:
                 if one is slot:
                     found[at] = slot, scalars, units
         self._followed.clear()
+
+
+def _is_real(values: Tensor) -> bool:
+    """Whether a tensor holds numbers: those of a dry run or inside `torch.func`'s transforms are none to measure."""
+    try:
+        return values.device.type != "meta" and (values.data_ptr() != 0 or not values.numel())
+    except RuntimeError:
+        return False

@@ -7,11 +7,18 @@ tensors with gaps, subclasses of `torch.Tensor`) goes the way of `plain` and `pa
 
 import importlib
 import threading
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from equipoise.vitals.activations import Bounds
+from equipoise.vitals.plain import SCALARS
+
+Statistics = tuple[Tensor, Tensor]
 
 PLAIN, RECTIFIED, BOUNDED = range(3)
 """What a place counts as active: all but zero; the same after max(v, 0); all strictly between two bounds."""
@@ -72,17 +79,103 @@ class Board(Protocol):
         """Return whether this thread runs a forward pass."""
         ...
 
+    def live_here(self) -> None:
+        """Say that this thread trains the network: calls in others are not measured."""
+        ...
+
+    def elsewhere(self) -> bool:
+        """Return whether this thread is another than the one that trains the network, as far as that is known."""
+        ...
+
     def measure(self, place: int, tensor: Tensor) -> bool:
         """Measure a tensor on the current sheet; False when it cannot be read here."""
         ...
 
-    def settle(self, sheet: Any, rows: np.ndarray, row: int, width: int) -> None:
-        """Add a sheet to one of many rows, each `width` places of `plain.SCALARS`, and its units to the totals."""
+    def settle(self, sheet: Any, rows: np.ndarray, row: int) -> None:
+        """Add a sheet to one of many rows, each some places of `plain.SCALARS`, and its units to the totals."""
         ...
 
     def totals(self, place: int) -> bytes:
         """Return the sums of a place's units since the last call, as (3, units) numbers in double precision."""
         ...
+
+
+class Pulse(Protocol):
+    """Follows ordinary steps by itself, so that Python is in their way as little as possible.
+
+    An ordinary step has cleared gradients, one forward pass, one backward pass with a finite loss, one step of the
+    optimiser, and nothing that the kernel cannot measure. Every eighth is left to Python all the same, to look around.
+
+    Attributes:
+        running: Whether a backward pass is running that Python did not hear of.
+        step: Steps so far.
+    """
+
+    running: bool
+    step: int
+
+    def arm(
+        self,
+        stepper: Optimizer | None,
+        optimized: tuple[int, ...],
+        layers: np.ndarray,
+        parameters: np.ndarray,
+        lists: tuple[list[Any], ...],
+        sampled: bool,
+        ordinary: bool,
+    ) -> None:
+        """Say what the step that comes next needs: see `Ring`; without `stepper`, all of it is left to Python."""
+        ...
+
+    def unfold(self) -> tuple[float, Any] | None:
+        """Leave the rest of this step to Python; return loss and sheet of its backward pass, if that was ordinary."""
+        ...
+
+    def begins(self, roots: object) -> bool:
+        """Return whether this is the backward pass of an ordinary step, of which `ends` is all there is to say."""
+        ...
+
+    def ends(self, finished: bool) -> None:
+        """Hear that it was finished, or failed."""
+        ...
+
+    def stepped(self, optimizer: Optimizer) -> Sequence[int] | None:
+        """Return None when Python has to see to a step; otherwise which parameters cannot be read any more."""
+        ...
+
+
+class StandInPulse:
+    """A pulse that leaves every step to Python."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self.step = 0
+
+    def arm(
+        self,
+        stepper: Optimizer | None,
+        optimized: tuple[int, ...],
+        layers: np.ndarray,
+        parameters: np.ndarray,
+        lists: tuple[list[Any], ...],
+        sampled: bool,
+        ordinary: bool,
+    ) -> None:
+        """See `Pulse`."""
+
+    def unfold(self) -> None:
+        """See `Pulse`."""
+
+    def begins(self, roots: object) -> bool:
+        """See `Pulse`."""
+        del roots
+        return False
+
+    def ends(self, finished: bool) -> None:
+        """See `Pulse`."""
+
+    def stepped(self, optimizer: Optimizer) -> None:
+        """See `Pulse`."""
 
 
 class StandInBoard:
@@ -94,7 +187,7 @@ class StandInBoard:
         self.in_backward = False
         self.network: nn.Module | None = None
         self.training = True
-        self._thread = 0
+        self._thread = self._home = 0
         self._places = 0
 
     def add(self, units: int, axes: int, axis: int) -> int:
@@ -122,12 +215,21 @@ class StandInBoard:
         """See `Board`."""
         return self.current is not None and self._thread == threading.get_ident()
 
+    def live_here(self) -> None:
+        """See `Board`."""
+        self._home = threading.get_ident()
+
+    def elsewhere(self) -> bool:
+        """See `Board`."""
+        here = threading.get_ident()
+        return self._home not in (0, here) or (self.current is not None and self._thread != here)
+
     def measure(self, place: int, tensor: Tensor) -> bool:
         """See `Board`."""
         del place, tensor
         return False
 
-    def settle(self, sheet: object, rows: np.ndarray, row: int, width: int) -> None:
+    def settle(self, sheet: object, rows: np.ndarray, row: int) -> None:
         """See `Board`."""
 
     def totals(self, place: int) -> bytes:
@@ -147,9 +249,9 @@ class StandInMeter:
     def __call__(self, output: object) -> bool:
         """See `Meter`."""
         del output
-        if not torch.is_grad_enabled():
-            return True
         board = self._board
+        if not torch.is_grad_enabled() or board.elsewhere():
+            return True
         if board.current is None:
             board.begin()
         if self._sheet is not board.current:
@@ -188,6 +290,19 @@ class Kernel:
         """Return a fresh meter for one module."""
         return cast(Meter, self._module.Meter(board)) if self._module else StandInMeter(board)
 
+    def statistics(self, values: Tensor, axis: int | None, mode: int, bounds: Bounds | None) -> Statistics | None:
+        """Return what `plain.activation_statistics` does, of a tensor that belongs to no place; None if unreadable."""
+        board = self.board()
+        board.add(1 if axis is None else values.shape[axis], values.dim(), -1 if axis is None else axis)
+        board.set(0, mode, *(bounds or (0.0, 0.0)))
+        sheet = board.begin()
+        if not values.numel() or not board.measure(0, values):
+            return None
+        scalars = np.zeros((1, 1, len(SCALARS)))
+        board.settle(sheet, scalars, 0)
+        units = np.frombuffer(bytearray(board.totals(0))).reshape(3, -1)
+        return torch.from_numpy(scalars[0, 0]), torch.from_numpy(units)
+
     def number(self, value: Tensor) -> float | Tensor:
         """Return the only value of a tensor where it can be read at once, without waiting for a device."""
         found: float | None = self._module.number(value) if self._module else None
@@ -196,3 +311,7 @@ class Kernel:
     def ledger(self) -> Any:
         """Return a fresh ledger of parameters; None without the kernel."""
         return self._module.Ledger() if self._module else None
+
+    def pulse(self, board: Board, ledger: Any, every: int, window: int) -> Pulse:
+        """Return a fresh pulse for a board and a ledger, a sample of one step out of `every` and so many rows."""
+        return cast(Pulse, self._module.Pulse(board, ledger, every, window)) if self._module else StandInPulse()

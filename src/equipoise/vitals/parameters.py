@@ -158,17 +158,20 @@ class ParameterTable:
         kernel: What measures.
 
     Attributes:
+        ledger: Where the kernel measures; None without it.
+        optimized: Which of the parameters the optimiser holds whose steps count.
         ready: Whether `prepare` was called.
         weights: What the parameters are.
     """
 
     def __init__(self, network: nn.Module, kernel: Kernel) -> None:
         self._network = network
-        self._ledger = kernel.ledger()
+        self.ledger = kernel.ledger()
         self._entries: list[Entry] = []
         self._ours: dict[int, Entry] = {}  # those that the ledger cannot read, by their place
-        self._held: set[int] | None = None
-        self._optimized: tuple[int, ...] = ()
+        self._held: set[int] | None = None  # by any optimiser
+        self._stepped: set[int] | None = None  # by the one whose steps count
+        self.optimized: tuple[int, ...] = ()
         self._identities = {id(one) for one in network.parameters()}
         self._owners: list[tuple[nn.Module, str]] = []
         self.ready = False
@@ -177,7 +180,7 @@ class ParameterTable:
     def prepare(self, optimizer: Optimizer | None) -> None:
         """Read the parameters, and remember their values for the first step."""
         if optimizer is not None:
-            self._held = _identities(optimizer)
+            self._held = self._stepped = _identities(optimizer)
         named = [
             (name, one)
             for name, one in self._network.named_parameters()
@@ -194,9 +197,19 @@ class ParameterTable:
         self.remember(gradients=False)
         self.ready = True
 
+    @property
+    def readable(self) -> bool:
+        """Whether the kernel can read all of them."""
+        return self.ledger is not None and not self._ours
+
     def hold(self, optimizer: Optimizer) -> None:
         """Take the parameters of one more optimiser for held."""
         self._held = (self._held or set()) | _identities(optimizer)
+        self.describe()
+
+    def step_by(self, optimizer: Optimizer) -> None:
+        """Take an optimiser for the one whose steps count, and which alone has to clear gradients for them."""
+        self._stepped = _identities(optimizer)
         self.describe()
 
     def shares(self, optimizer: Optimizer) -> bool:
@@ -208,7 +221,8 @@ class ParameterTable:
         """Look anew at which parameters are trainable and held by the optimiser."""
         self.weights = tuple(entry.record(self._held) for entry in self._entries)
         self._identities = {id(entry.parameter) for entry in self._entries}
-        self._optimized = tuple(at for at, one in enumerate(self.weights) if one.optimized)
+        ours = self._stepped
+        self.optimized = tuple(at for at, one in enumerate(self._entries) if ours is None or id(one.parameter) in ours)
 
     def outside(self) -> list[str]:
         """Return the trainable parameters that no known optimiser holds."""
@@ -216,14 +230,14 @@ class ParameterTable:
 
     def have_gradients(self) -> bool:
         """Whether any parameter that the optimiser holds has a gradient."""
-        return any(self._entries[at].parameter.grad is not None for at in self._optimized)
+        return any(self._entries[at].parameter.grad is not None for at in self.optimized)
 
     def cleared(self) -> bool:
         """Whether the gradients that the optimiser uses are gone or zero."""
-        if self._ledger is not None and self._ledger.uncleared(self._optimized):
+        if self.ledger is not None and self.ledger.uncleared(self.optimized):
             return False
         for at, entry in self._ours.items():
-            gradient = entry.parameter.grad if at in self._optimized else None
+            gradient = entry.parameter.grad if at in self.optimized else None
             if gradient is not None and not _is_zero(entry, gradient):
                 return False
         return True
@@ -256,15 +270,19 @@ class ParameterTable:
         Returns:
             Of those that it cannot read, by their place: `Entry.measure_weights` and `Entry.measure_gradient`.
         """
-        if self._ledger is not None:
-            for at in self._ledger.measure(sums, row, weights, gradients) or ():
-                self._ours[at] = self._entries[at]
+        if self.ledger is not None:
+            self.lost(self.ledger.measure(sums, row, weights, gradients) or ())
         if not self._ours:
             return _NOTHING
         return (
             {at: entry.measure_weights() for at, entry in self._ours.items()} if weights else {},
             {at: entry.measure_gradient() for at, entry in self._ours.items()} if gradients else {},
         )
+
+    def lost(self, places: Iterable[int]) -> None:
+        """See to parameters that the kernel can no longer read."""
+        for at in places:
+            self._ours[at] = self._entries[at]
 
     def remember(self, *, gradients: bool) -> None:
         """Remember every parameter for the next step."""
@@ -294,7 +312,7 @@ class ParameterTable:
         entry = self._entries[at]
         starts = None if entry.blocks is None else entry.blocks.tobytes()
         self._ours.pop(at, None)
-        if self._ledger is None or not self._ledger.set(at, entry.parameter, starts, BLOCK):
+        if self.ledger is None or not self.ledger.set(at, entry.parameter, starts, BLOCK):
             self._ours[at] = entry
 
 

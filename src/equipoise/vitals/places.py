@@ -34,6 +34,8 @@ _SILENT = (
 )
 """Modules without weights or non-linearity: what they put out says nothing that their input did not."""
 
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
 
 def measured_places(network: nn.Module) -> list[tuple[str, nn.Module]]:
     """Return path and module of every place where activations are measured.
@@ -85,3 +87,12 @@ def _is_whole(module: nn.Module) -> bool:
         return False
     inner = [name for name, _ in module.named_children()]
     return not inner or (inner == ["parametrizations"] and parametrize.is_parametrized(module))
+
+
+def behaves_by_mode(module: nn.Module) -> bool:
+    """Whether a module computes otherwise in training than in evaluation."""
+    if isinstance(module, _DROPOUT):
+        return module.p > 0
+    if isinstance(module, nn.modules.batchnorm._NormBase):
+        return bool(module.track_running_stats)
+    return isinstance(module, nn.RNNBase) and module.dropout > 0

@@ -9,8 +9,6 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
-from torch.utils.hooks import RemovableHandle
 
 from equipoise.vitals.events import Events
 from equipoise.vitals.forward import Forward
@@ -19,11 +17,10 @@ from equipoise.vitals.loss_tap import LOSS_TAP
 from equipoise.vitals.oddities import odd_rows
 from equipoise.vitals.origin import first_non_finite
 from equipoise.vitals.parameters import ParameterTable
+from equipoise.vitals.places import behaves_by_mode
 from equipoise.vitals.reading import window_of
 from equipoise.vitals.rows import Ring, Row
 from equipoise.vitals.window import Window
-
-_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class Recorder:
@@ -54,7 +51,6 @@ class Recorder:
         self.network = network
         self.stepper = optimizer
         self.events = Events(window)
-        self.step = 0
         self._every = every
         self._full = full
         self._number = kernel.number
@@ -62,8 +58,9 @@ class Recorder:
         self._board = self._forward.board
         self._parameters = ParameterTable(network, kernel)
         self._ring = Ring(window)
+        self.pulse = kernel.pulse(self._board, self._parameters.ledger, every, window)
         self._row: Row | None = None
-        self._handle: RemovableHandle | None = None
+        self._listening = False
         self._strangers: weakref.WeakSet[Optimizer] = weakref.WeakSet()
         self._others = 0  # steps of other optimisers that hold our parameters, since ours stepped
         self._backward_thread = 0  # that runs a backward pass of ours
@@ -75,22 +72,26 @@ class Recorder:
         self._stale = False
         self._unfinished = False  # a step without optimiser waits for the next backward pass to end it
         self._evaluating = False
-        self._mode_matters = any(_behaves_by_mode(module) for module in network.modules())
+        self._mode_matters = any(behaves_by_mode(module) for module in network.modules())
         self._silent = False  # since something of ours failed
         self._broken: set[str] = set()
+
+    @property
+    def step(self) -> int:
+        """Steps of the optimiser so far."""
+        return self.pulse.step
 
     def open(self) -> None:
         """Begin to listen; the step that comes next is sampled."""
         self._row = Row()
         self._forward.hang()
+        self._listening = True
         LOSS_TAP.listen(self)
-        self._handle = register_optimizer_step_post_hook(self._after_step)
 
     def close(self) -> None:
         """Stop listening; nothing of ours remains on the network, the optimiser or torch."""
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+        self._unfold()
+        self._listening = False
         LOSS_TAP.leave(self)
         self._forward.take_off()
         if self._unfinished:
@@ -100,7 +101,7 @@ class Recorder:
     @contextmanager
     def deaf(self) -> Iterator[None]:
         """Hear nothing of what is done to the network meanwhile."""
-        listening, silent = self._handle is not None, self._silent
+        listening, silent = self._listening, self._silent
         self._silent = True
         self._forward.take_off()
         try:
@@ -120,11 +121,13 @@ class Recorder:
     def _give_up(self, where: str, problem: Exception) -> None:
         """Stop following the loop: after a failure here, what would be written could be wrong."""
         self._silent = True
+        self._arm()
         self._forward.take_off()
         self.failed(where, problem)
 
     def record(self, loss: float | Tensor) -> None:
         """Take a loss for the step that is being made, or for the last one when the next has not begun."""
+        self._unfold()
         value = loss.detach().clone() if isinstance(loss, Tensor) else float(loss)
         ring = self._ring
         if ring.count and ring.steps[ring.count - 1] == self.step and not self._begun():
@@ -134,9 +137,15 @@ class Recorder:
 
     def taken(self) -> Window:
         """Return everything since the last call; the one place where a device is waited for."""
+        self._unfold()
         self._check_parameters()
         ring, slots = self._ring, self._forward.slots
-        window = window_of(ring, slots, self._parameters.weights, self._board)
+        try:
+            window = window_of(ring, slots, self._parameters.weights, self._board)
+        except Exception as problem:  # what waited on a device is no number after all
+            self.failed("reading", problem)
+            ring.later.clear()
+            window = window_of(ring, slots, self._parameters.weights, self._board)
         for slot in slots:
             slot.totals = None
         for event in odd_rows(window, ring, slots, self._loss_made_by):
@@ -146,11 +155,12 @@ class Recorder:
 
     def before_backward(self, roots: Sequence[Tensor], loss: Tensor) -> None:
         """See `Listener`."""
-        if self._backward_thread or self._silent:
+        if self._backward_thread or self._silent or self.pulse.running:
             return
         try:
             if not self._may_be_ours(roots):
                 return
+            self._unfold()
             if self._unfinished:
                 self._end_step_without_optimizer()
         except Exception as problem:  # our own mistake is never the user's
@@ -181,6 +191,7 @@ class Recorder:
     def skipped(self, optimizer: Optimizer) -> None:
         """See `Listener`."""
         if optimizer is self.stepper:
+            self._unfold()
             text = "the gradient scaler left out a step, since its gradients were not finite"
             self.events.add(self.step + 1, "skipped_step", "loop.step", text)
             if self._row is not None:
@@ -195,13 +206,13 @@ class Recorder:
         parameters = self._parameters
         here = self._board.runs_here()
         if self._row is None and self.stepper is not None:
-            self._cleared = False
+            self._cleared = self._cleared and not here
             return here  # nobody listens to forward passes now, and little depends on it
-        if not parameters.ready:
-            self._prepare()
         # Before it is known to be ours, another thread may be at our gradients, and they cannot be read.
         if not here and not parameters.reached_from(roots):
             return False
+        if not parameters.ready:
+            self._prepare()
         self._cleared = parameters.cleared()
         return self._cleared or not here or parameters.reached_from(roots)
 
@@ -223,6 +234,7 @@ class Recorder:
         if self._cleared and self._parameters.cleared():
             return  # it was not of this network: none of its gradients came
         self._forward.end(row)
+        self._board.live_here()
         self._backwards += 1
         self._evaluating = not self.network.training
         if row is not None:
@@ -252,14 +264,40 @@ class Recorder:
         self._unfinished = False
         self._end_step(rate=float("nan"))
 
-    def _after_step(self, optimizer: Optimizer, *_: object) -> None:
+    def _unfold(self) -> None:
+        """Go on with this step here: take over what the pulse did of it."""
+        done = self.pulse.unfold()
+        if done is not None and self._row is not None:
+            loss, sheet = done
+            self._row.losses.append(loss)
+            self._row.sheets.append(sheet)
+            self._backwards = 1
+
+    def _arm(self) -> None:
+        """Leave the next step to the pulse, as far as it is an ordinary one."""
+        ring, parameters, row = self._ring, self._parameters, self._row
+        stepper = None if self._silent or self._others else self.stepper
+        ordinary = parameters.readable and len(self._forward.slots) <= ring.layers.shape[1]
+        self.pulse.arm(
+            stepper, parameters.optimized, ring.layers, ring.parameters, ring.lists, row is not None, ordinary
+        )
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """See `Listener`."""
+        done = self.pulse.stepped(optimizer)
+        if done is not None:
+            self._parameters.lost(done)
+            return
         if self._silent:
             return
         try:
             if optimizer is not self.stepper and not self._adopt(optimizer):
                 return
+            self._unfold()
             self._others = 0
             self._unfinished = False
+            if not self._parameters.ready:
+                self._prepare()
             if self._row is not None and (self._stale or self._evaluating or not self._backwards):
                 self._note_oddities()
             self._end_step(optimizer.param_groups[0]["lr"])
@@ -282,10 +320,13 @@ class Recorder:
         else:
             self._others += 1
             if self._others < 2:  # it steps other parameters of the same network beside ours
+                self._unfold()
+                self._arm()
                 return False
             text = "the optimiser that steps is not the one that was given, which never does"
             self.events.add(self.step + 1, "not_in_optimizer", "optimizer.params", text)
         self.stepper = optimizer
+        self._parameters.step_by(optimizer)
         return True
 
     def _note_oddities(self) -> None:
@@ -300,13 +341,12 @@ class Recorder:
             self.events.add(step, "wrong_mode", "loop.mode", text)
 
     def _end_step(self, rate: float | Tensor) -> None:
-        self.step = step = self.step + 1
-        if not self._parameters.ready:
-            self._prepare()
-        if step < 8 or step % 8 == 0:  # looking costs; one that is made anew is so again at the next look
-            self._note_replaced(self._parameters.replaced_one(step))
+        self.pulse.step = step = self.step + 1
         upcoming = step % self._every == 0
         row = self._row
+        sample = step // self._every
+        if row is not None and (sample < 8 or sample % 8 == 0):  # one that is made anew is so again at the next look
+            self._note_replaced(self._parameters.replaced_one(sample if sample < 8 else sample // 8))
         if row is not None:
             self._write(row, rate)
         elif upcoming:
@@ -322,6 +362,7 @@ class Recorder:
             self._row = None
             self._forward.take_off()
             LOSS_TAP.heed(self, now=self.stepper is None)
+        self._arm()
 
     def _write(self, row: Row, rate: float | Tensor) -> None:
         """Write the row of the step that ends."""
@@ -334,7 +375,7 @@ class Recorder:
         if slots > ring.layers.shape[1]:
             ring.make_room(slots, 0)
         for sheet in row.sheets:
-            self._board.settle(sheet, ring.layers, at, ring.layers.shape[1])
+            self._board.settle(sheet, ring.layers, at)
         for slot, _, units in row.found:  # so that nothing of the size of units is kept for every step
             slot.totals = units if slot.totals is None else slot.totals + units
         ring.append(row, self.step, rate, self._backwards)
@@ -351,11 +392,3 @@ class Recorder:
         if name is not None:
             text = f"{name} is another parameter than at the step before"
             self.events.add(self.step, "parameter_replaced", name, text)
-
-
-def _behaves_by_mode(module: nn.Module) -> bool:
-    if isinstance(module, _DROPOUT):
-        return module.p > 0
-    if isinstance(module, nn.modules.batchnorm._NormBase):
-        return bool(module.track_running_stats)
-    return isinstance(module, nn.RNNBase) and module.dropout > 0

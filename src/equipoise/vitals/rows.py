@@ -157,6 +157,11 @@ class Ring:
         self.backwards: list[int] = []
 
     @property
+    def lists(self) -> tuple[list[Any], ...]:
+        """What grows by one with every row, in the order of `append`."""
+        return self.steps, self.losses, self.known, self.rates, self.backwards
+
+    @property
     def count(self) -> int:
         """How many rows there are."""
         return len(self.steps)
@@ -190,5 +195,5 @@ class Ring:
         self.layers[: self.count] = 0
         self.parameters[: self.count] = np.nan
         self.later.clear()
-        for numbers in (self.steps, self.losses, self.known, self.rates, self.backwards):
+        for numbers in self.lists:
             numbers.clear()

@@ -1,5 +1,6 @@
 """The hooks that hang on a watched network. A copy of the network, also by pickle, carries none that works."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,11 @@ from torch import nn
 from equipoise.vitals.kernel import Meter
 
 Failed = Callable[[str, Exception], None]
-_is_compiling = torch.compiler.is_compiling
+_is_compiling, _is_tracing = torch.compiler.is_compiling, torch.jit.is_tracing
 
 
-class Silent:
-    """What a hook becomes in a copy of a watched network: nothing."""
-
-    def __call__(self, *_: object) -> None:
-        """Do nothing."""
+_NOTHING = getattr, (contextlib.nullcontext(), "__exit__")
+"""What a hook becomes in a copy of a watched network: a call that does nothing, which loads without this package."""
 
 
 class Gate:
@@ -41,9 +39,9 @@ class Gate:
             self._tell = None
             self._failed("", problem)
 
-    def __reduce__(self) -> tuple[type[Silent], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Copy and pickle as a hook that does nothing: the watch is not the network's."""
-        return Silent, ()
+        return _NOTHING
 
 
 class Tap:
@@ -64,7 +62,7 @@ class Tap:
 
     def __call__(self, module: nn.Module, _: object, output: object) -> None:
         """Measure an output; whatever goes wrong in there must not stop the training."""
-        if _is_compiling():
+        if _is_compiling() or _is_tracing():
             return
         try:
             if not self.meter(output) and self._tell is not None:
@@ -73,6 +71,6 @@ class Tap:
             self._tell = None
             self._failed(self.name, problem)
 
-    def __reduce__(self) -> tuple[type[Silent], tuple[()]]:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Copy and pickle as a hook that does nothing: the watch is not the network's."""
-        return Silent, ()
+        return _NOTHING

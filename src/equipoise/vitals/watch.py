@@ -1,6 +1,7 @@
 """Watches any training loop: the vital signs of every layer and parameter, step by step."""
 
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -68,13 +69,15 @@ def watch(
         closure: Returns the loss of a batch with its graph, for `sharpness` (a fixed batch), `noise_scale` (a fresh
             one at every call) and `ranks`, which are only computed when asked for.
 
+    While the context is open `torch.autograd.backward`, `torch.jit.script` and `torch.jit.trace` are replaced by
+    functions that call them; a reference to one of them that was taken before (`from torch.autograd import backward`)
+    goes past that, and then the losses have to come from `Vitals.record`, and gradients are what the optimiser finds.
+    A watch that is neither closed nor held by anybody ends by itself.
+
     Raises:
-        ValueError: `every` or `window` is below 1.
+        ValueError: `network` is no module, `optimizer` no optimiser of torch, `every` or `window` below 1.
     """
-    if every < 1 or window < 1:
-        raise ValueError(
-            f"got every={every} and window={window}; expected at least 1 for both. Give every=1 to sample each step."
-        )
+    _check(network, optimizer, every, window)
     return Vitals(network, optimizer, every, window, folder, sinks, on_window, closure)
 
 
@@ -98,7 +101,7 @@ class Vitals:
     ) -> None:
         self.history = History()
         rows = window if sinks or on_window else _AT_ONCE * window
-        self._recorder = Recorder(network, optimizer, every, rows, self._full, Kernel())
+        self._recorder = Recorder(network, optimizer, every, rows, _weakly(self._full), Kernel())
         self._folder = None if folder is None else Path(folder)
         self._sinks = list(sinks)
         self._on_window = on_window
@@ -106,6 +109,7 @@ class Vitals:
         self._detectors = _detectors()
         self._symptoms: list[Symptom] = []
         self._open = False
+        self._end: weakref.finalize[[], Self] | None = None
         self._written = 0.0
 
     def __enter__(self) -> Self:
@@ -125,12 +129,14 @@ class Vitals:
         if not self._open:
             self._open = True
             self._recorder.open()
+            self._end = weakref.finalize(self, self._recorder.close)
 
     def close(self) -> None:
         """Stop watching, remove every hook, and read what is left; what the end of `with` does."""
         if self._open:
             self._open = False
-            self._recorder.close()
+            if self._end is not None:
+                self._end()
             self.read()
             self._write()
 
@@ -231,6 +237,34 @@ class Vitals:
         name = getattr(sink, "__name__", None) or (sink if isinstance(sink, str) else type(sink).__name__)
         text = f"{name} failed and was dropped: {type(problem).__name__}: {problem}"
         self._recorder.events.add(self._recorder.step, "sink_failed", "sinks", text)
+
+
+def _check(network: nn.Module, optimizer: Optimizer | None, every: int, window: int) -> None:
+    if not isinstance(network, nn.Module):
+        raise ValueError(
+            f"got a network of type {type(network).__name__}; expected a torch.nn.Module. Give the module in training."
+        )
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise ValueError(
+            f"got an optimizer of type {type(optimizer).__name__}; expected a torch.optim.Optimizer or None. Give the "
+            "optimiser inside of it, or none, to take the one that steps the network's parameters."
+        )
+    if every < 1 or window < 1:
+        raise ValueError(
+            f"got every={every} and window={window}; expected at least 1 for both. Give every=1 to sample each step."
+        )
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls a method as long as its object lives, and does not keep that alive."""
+    known = weakref.WeakMethod(method)
+
+    def call() -> None:
+        found = known()
+        if found is not None:
+            found()
+
+    return call
 
 
 def _detectors() -> list[Detector]:

@@ -8,11 +8,11 @@
 /* ------------------------------------------------------------------------------------------------------- sheets */
 
 /* What one forward pass measured, for the first `places` places: SCALARS numbers each, then the sums of their units. */
-typedef struct {
+struct Sheet {
     PyObject_HEAD
     double *scalars, *units;
     Py_ssize_t places, unit_count;
-} Sheet;
+};
 
 static void sheet_free(Sheet *sheet) {
     PyMem_Free(sheet->scalars);
@@ -44,23 +44,11 @@ static PyTypeObject SheetType = {
 
 /* ------------------------------------------------------------------------------------------------------- boards */
 
-typedef struct {
+struct Place {
     int axes, axis;          /* of the tensor that is measured here, and of its units; below 0 for one unit */
     Py_ssize_t units, first; /* how many units, and where their sums begin */
     Measure measure;
-} Place;
-
-typedef struct {
-    PyObject_HEAD
-    Place *places;
-    Py_ssize_t place_count, unit_count;
-    double *totals;
-    Sheet *current;    /* of the forward pass that is running */
-    PyObject *network; /* whose mode is noted when a pass begins */
-    unsigned long long pass;
-    unsigned long thread; /* that runs the pass */
-    char learning, in_backward, training;
-} Board;
+};
 
 static void board_free(Board *board) {
     PyMem_Free(board->places);
@@ -126,6 +114,7 @@ static int begin(Board *board) {
     board->training = training == Py_True;
     Py_XDECREF(training);
     board->thread = PyThread_get_thread_ident();
+    board->plain = 1;
     board->pass++;
     return 0;
 }
@@ -133,7 +122,25 @@ static int begin(Board *board) {
 static PyObject *board_begin(Board *board, PyObject *unused) {
     (void)unused;
     if (begin(board)) return NULL;
+    board->plain = 0;
     return Py_NewRef((PyObject *)board->current);
+}
+
+/* Whether this thread is another one than that which trains the network, as far as that is known. */
+static int elsewhere(const Board *board) {
+    const unsigned long thread = PyThread_get_thread_ident();
+    return (board->home && board->home != thread) || (board->current && board->thread != thread);
+}
+
+static PyObject *board_elsewhere(Board *board, PyObject *unused) {
+    (void)unused;
+    return PyBool_FromLong(elsewhere(board));
+}
+
+static PyObject *board_live_here(Board *board, PyObject *unused) {
+    (void)unused;
+    board->home = PyThread_get_thread_ident();
+    Py_RETURN_NONE;
 }
 
 static PyObject *board_runs_here(Board *board, PyObject *unused) {
@@ -172,15 +179,13 @@ static PyObject *board_measure(Board *board, PyObject *args) {
     return done < 0 ? NULL : PyBool_FromLong(done);
 }
 
-/* settle(sheet, rows, row, width): add a sheet to one of many rows of `width` places, and its units to the totals. */
-static PyObject *board_settle(Board *board, PyObject *args) {
-    Sheet *sheet;
+int board_settle(Board *board, PyObject *settled, PyObject *array, Py_ssize_t row) {
+    const Sheet *sheet = (Sheet *)settled;
     Py_buffer rows;
-    Py_ssize_t row, width;
-    if (!PyArg_ParseTuple(args, "O!w*nn", &SheetType, &sheet, &rows, &row, &width)) return NULL;
+    if (PyObject_GetBuffer(array, &rows, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) return -1;
+    const Py_ssize_t width = rows.ndim == 3 && row >= 0 && row < rows.shape[0] ? rows.shape[1] : 0;
     double *to = (double *)rows.buf + row * width * SCALARS;
-    const Py_ssize_t end = (row + 1) * width * SCALARS * (Py_ssize_t)sizeof(double);
-    for (Py_ssize_t at = 0; at < sheet->places && at < width && row >= 0 && end <= rows.len; at++, to += SCALARS) {
+    for (Py_ssize_t at = 0; at < sheet->places && at < width; at++, to += SCALARS) {
         const double *from = sheet->scalars + at * SCALARS, largest = to[MAXIMUM];
         const Place *place = &board->places[at];
         if (!from[COUNT]) continue;
@@ -190,6 +195,15 @@ static PyObject *board_settle(Board *board, PyObject *args) {
             board->totals[unit] += sheet->units[unit];
     }
     PyBuffer_Release(&rows);
+    return 0;
+}
+
+/* settle(sheet, rows, row): see `board_settle`. */
+static PyObject *settle(Board *board, PyObject *args) {
+    PyObject *sheet, *rows;
+    Py_ssize_t row;
+    if (!PyArg_ParseTuple(args, "O!On", &SheetType, &sheet, &rows, &row)) return NULL;
+    if (board_settle(board, sheet, rows, row)) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -209,10 +223,12 @@ static PyMethodDef BOARD_METHODS[] = {
     {"add", (PyCFunction)board_add, METH_VARARGS, "add(units, axes, axis): a place for tensors of that shape; its number."},
     {"set", (PyCFunction)board_set, METH_VARARGS, "set(place, mode, low, high): what counts as active there."},
     {"begin", (PyCFunction)board_begin, METH_NOARGS, "begin(): the sheet of a new forward pass."},
+    {"elsewhere", (PyCFunction)board_elsewhere, METH_NOARGS, "elsewhere(): whether this thread is not the one that trains."},
+    {"live_here", (PyCFunction)board_live_here, METH_NOARGS, "live_here(): this thread trains the network."},
     {"runs_here", (PyCFunction)board_runs_here, METH_NOARGS, "runs_here(): whether this thread runs a forward pass."},
     {"end", (PyCFunction)board_end, METH_NOARGS, "end(): no pass is running; the sheet of the one that was, or None."},
     {"measure", (PyCFunction)board_measure, METH_VARARGS, "measure(place, tensor): whether it could be read."},
-    {"settle", (PyCFunction)board_settle, METH_VARARGS, "settle(sheet, rows, row, width): add it to a row and the totals."},
+    {"settle", (PyCFunction)settle, METH_VARARGS, "settle(sheet, rows, row): add it to a row and the totals."},
     {"totals", (PyCFunction)board_totals, METH_VARARGS, "totals(place): the sums of its units as bytes, set to zero."},
     {NULL, NULL, 0, NULL},
 };
@@ -279,14 +295,15 @@ static PyObject *meter_call(PyObject *self, PyObject *const *args, size_t flags,
     PyObject *enabled = PyObject_CallNoArgs(torch.grad_enabled);
     if (!enabled) return NULL;
     Py_DECREF(enabled);
-    if (enabled != Py_True) Py_RETURN_TRUE; /* no gradient will be taken of it */
+    if (enabled != Py_True || elsewhere(board)) Py_RETURN_TRUE; /* no gradient will be taken of it, or not here */
     if (!board->current && begin(board)) return NULL;
     if (meter->pass != board->pass) meter->pass = board->pass, meter->calls = 0;
     if (board->in_backward && meter->calls) Py_RETURN_TRUE; /* a checkpointed segment runs once more */
     const Py_ssize_t call = meter->calls++;
-    if (board->learning || call >= CALLS || meter->places[call] < 0) Py_RETURN_FALSE;
-    const int done = measure(board, &board->places[meter->places[call]], args[0]);
+    const int known = !board->learning && call < CALLS && meter->places[call] >= 0;
+    const int done = known ? measure(board, &board->places[meter->places[call]], args[0]) : 0;
     if (done < 0) return NULL;
+    board->plain &= (char)done;
     return PyBool_FromLong(done);
 }
 

@@ -7,7 +7,7 @@
 /* The numbers of `parameters.PARAMETER_SUMS`, in their order. */
 enum { WEIGHT, BEFORE, MOVED, GRADIENT, ZEROS_OF, NON_FINITE_OF, PRODUCT, NOW, PREVIOUS, SUMS };
 
-typedef struct {
+struct Entry {
     PyObject *parameter;  /* NULL where it cannot be read here */
     char *values;         /* where the parameter lay when it was looked at */
     Kind kind;
@@ -18,13 +18,7 @@ typedef struct {
     PyObject *strides;    /* where it is not contiguous: those that its gradient must have */
     char *weights, *gradient;  /* what was compared at the step before; NULL before the first */
     double squares, now;  /* of the weights, and of the compared gradient, at the step before */
-} Entry;
-
-typedef struct {
-    PyObject_HEAD
-    Entry *entries;
-    Py_ssize_t count;
-} Ledger;
+};
 
 static void entry_clear(Entry *entry) {
     Py_CLEAR(entry->parameter);
@@ -170,14 +164,10 @@ static int measure_gradient(Entry *entry, PyObject *gradient, double *to) {
     return 0;
 }
 
-/* measure(rows, row, weights, gradients): fill one of many rows with SUMS numbers for each entry; what is not there is
- * left as it was. Returns None, or the numbers of those that can no longer be read here, and are void from now on. */
-static PyObject *ledger_measure(Ledger *ledger, PyObject *args) {
+PyObject *ledger_measure(Ledger *ledger, PyObject *array, Py_ssize_t row, int weights, int gradients) {
     Py_buffer rows;
-    Py_ssize_t row;
-    int weights, gradients;
     PyObject *failed = NULL;
-    if (!PyArg_ParseTuple(args, "w*npp", &rows, &row, &weights, &gradients)) return NULL;
+    if (PyObject_GetBuffer(array, &rows, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) return NULL;
     double *to = (double *)rows.buf + row * ledger->count * SUMS;
     const Py_ssize_t end = (row + 1) * ledger->count * SUMS * (Py_ssize_t)sizeof(double);
     int trouble = row < 0 || rows.len < end ? -1 : 0;
@@ -209,27 +199,41 @@ static PyObject *ledger_measure(Ledger *ledger, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* uncleared(numbers): whether any of these entries has a gradient that is not zero. */
-static PyObject *ledger_uncleared(Ledger *ledger, PyObject *numbers) {
-    if (!PyTuple_Check(numbers)) return PyErr_SetString(PyExc_TypeError, "uncleared takes a tuple"), NULL;
+/* measure(rows, row, weights, gradients): see `ledger_measure`. */
+static PyObject *measure(Ledger *ledger, PyObject *args) {
+    PyObject *rows;
+    Py_ssize_t row;
+    int weights, gradients;
+    if (!PyArg_ParseTuple(args, "Onpp", &rows, &row, &weights, &gradients)) return NULL;
+    return ledger_measure(ledger, rows, row, weights, gradients);
+}
+
+int ledger_uncleared(const Ledger *ledger, PyObject *numbers) {
+    if (!PyTuple_Check(numbers)) return PyErr_SetString(PyExc_TypeError, "uncleared takes a tuple"), -1;
     int found = 0;
     for (Py_ssize_t one = 0; one < PyTuple_GET_SIZE(numbers) && !found; one++) {
         const Py_ssize_t at = PyLong_AsSsize_t(PyTuple_GET_ITEM(numbers, one));
-        if (at < 0 || at >= ledger->count) return PyErr_SetString(PyExc_IndexError, "no such entry"), NULL;
-        Entry *entry = &ledger->entries[at];
+        if (at < 0 || at >= ledger->count) return PyErr_SetString(PyExc_IndexError, "no such entry"), -1;
+        const Entry *entry = &ledger->entries[at];
         PyObject *gradient = entry->parameter ? gradient_of(entry) : NULL;
         if (!gradient) continue;
         const char *values = address(gradient);
         found = !values || !fits(entry, gradient) || torch.statistics->any(values, entry->count, entry->kind);
         Py_DECREF(gradient);
     }
-    return PyBool_FromLong(found);
+    return found;
+}
+
+/* uncleared(numbers): see `ledger_uncleared`. */
+static PyObject *uncleared(Ledger *ledger, PyObject *numbers) {
+    const int found = ledger_uncleared(ledger, numbers);
+    return found < 0 ? NULL : PyBool_FromLong(found);
 }
 
 static PyMethodDef METHODS[] = {
     {"set", (PyCFunction)ledger_set, METH_VARARGS, "set(number, parameter, starts, block): whether it can be read."},
-    {"measure", (PyCFunction)ledger_measure, METH_VARARGS, "measure(rows, row, weights, gradients): fill a row."},
-    {"uncleared", (PyCFunction)ledger_uncleared, METH_O, "uncleared(numbers): whether any gradient is not zero."},
+    {"measure", (PyCFunction)measure, METH_VARARGS, "measure(rows, row, weights, gradients): fill a row."},
+    {"uncleared", (PyCFunction)uncleared, METH_O, "uncleared(numbers): whether any gradient is not zero."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -17,7 +17,7 @@ int torch_known(PyObject *module) {
     torch.data_ptr = name("data_ptr"), torch.shape = name("shape"), torch.stride = name("stride");
     torch.dtype = name("dtype"), torch.is_cpu = name("is_cpu"), torch.is_contiguous = name("is_contiguous");
     torch.grad = name("grad"), torch.requires_grad = name("requires_grad");
-    torch.training = name("training");
+    torch.training = name("training"), torch.param_groups = name("param_groups"), torch.lr = name("lr");
     return torch.tensor_type && torch.parameter_type && torch.grad_enabled ? 0 : -1;
 }
 

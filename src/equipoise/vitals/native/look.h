@@ -13,7 +13,7 @@ enum { AXES = 8 };
 typedef struct {
     PyObject *tensor_type, *parameter_type, *dtypes[KINDS], *grad_enabled;
     PyObject *data_ptr, *shape, *stride, *dtype, *is_cpu, *is_contiguous, *grad, *requires_grad,
-        *training; /* names */
+        *training, *param_groups, *lr; /* names */
     const Statistics *statistics;
 } Torch;
 

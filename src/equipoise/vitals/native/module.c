@@ -1,6 +1,7 @@
 /* The extension module equipoise.vitals._kernel. */
 #include "board.h"
 #include "ledger.h"
+#include "pulse.h"
 
 /* The fastest statistics that this processor can run, or those asked for by name. */
 static const Statistics *chosen(const char *wanted) {
@@ -44,12 +45,13 @@ static struct PyModuleDef MODULE = {
 };
 
 PyMODINIT_FUNC PyInit__kernel(void) {
-    if (board_ready() || ledger_ready()) return NULL;
+    if (board_ready() || ledger_ready() || pulse_ready()) return NULL;
     PyObject *module = PyModule_Create(&MODULE);
     if (!module) return NULL;
     if (PyModule_AddObjectRef(module, "Board", (PyObject *)&BoardType) ||
         PyModule_AddObjectRef(module, "Meter", (PyObject *)&MeterType) ||
-        PyModule_AddObjectRef(module, "Ledger", (PyObject *)&LedgerType))
+        PyModule_AddObjectRef(module, "Ledger", (PyObject *)&LedgerType) ||
+        PyModule_AddObjectRef(module, "Pulse", (PyObject *)&PulseType))
         return Py_DECREF(module), NULL;
     return module;
 }
