@@ -1,8 +1,9 @@
 """Measures how often the streaming detectors raise an alarm about a healthy training, over many seeds.
 
 Healthy trainings of 21 kinds (`detectors_trainings.py`) draw data, width, rate and batch size anew for each seed. A
-training counts when it went well: its last losses lie well below its first. Every `warn` or `fail` of any detector in
-such a training is a false alarm; the rate is per whole training, for all detectors together.
+training counts when it went well: its last losses lie below three quarters of the loss of the best constant answer (a
+network that died is not healthy, however wild its first losses were). Every `warn` or `fail` of any detector in such a
+training is a false alarm; the rate is per whole training, for all detectors together.
 
 Run it with `python benchmarks/detectors_false_alarms.py [--seeds 50] [--first 0] [--write]`. `--write` keeps the result
 as a record after every seed, so a run that is cut short leaves a record of what it did; `--first` goes on from there.
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from detectors_trainings import HEALTHY, healthy, run
+from detectors_trainings import HEALTHY, Training, healthy, run
 
 from equipoise.core.estimate import Verdict
 from equipoise.stats.intervals import proportion
@@ -53,10 +54,29 @@ def windows_of(name: str, seed: int, recorder: str) -> list[Window]:
     return [*out, rest] if len(rest.steps) else out
 
 
-def went_well(windows: Sequence[Window]) -> bool:
-    """Return whether the last losses lie below three quarters of the first."""
+def constant_loss(training: Training) -> float:
+    """Return the lowest loss of an answer that is the same for every sample, found by L-BFGS."""
+    training.network.eval()
+    with torch.no_grad():
+        answer = torch.zeros_like(training.network(training.inputs[:2])[:1])
+    answer.requires_grad_()
+    optimizer = torch.optim.LBFGS([answer], max_iter=50, line_search_fn="strong_wolfe")
+    targets = training.targets
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = training.loss(answer.expand(len(targets), *answer.shape[1:]), targets)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return float(closure().detach())
+
+
+def went_well(windows: Sequence[Window], chance: float) -> bool:
+    """Return whether the last losses lie below three quarters of `chance`, the loss of a constant answer."""
     losses = np.concatenate([window.loss for window in windows])
-    return bool(np.isfinite(losses).all() and losses[-64:].mean() < 0.75 * losses[:8].mean())
+    return bool(np.isfinite(losses).all() and losses[-64:].mean() < chance - 0.25 * abs(chance))
 
 
 def alarms_of(windows: Sequence[Window]) -> tuple[list[str], float]:
@@ -79,7 +99,7 @@ def tally(seeds: Sequence[int], kinds: Sequence[str], recorder: str, rows: dict[
                 kind, {"seeds": [], "not_well": [], "alarmed": [], "alarms": [], "windows": 0, "s": 0.0}
             )
             windows = windows_of(kind, seed, recorder)
-            if not went_well(windows):
+            if not went_well(windows, constant_loss(healthy(kind, seed))):
                 row["not_well"].append(seed)
                 continue
             alarms, seconds = alarms_of(windows)

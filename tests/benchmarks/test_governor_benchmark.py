@@ -112,5 +112,6 @@ def test_it_counts_what_is_saved_and_compares_bits(programs, tmp_path, monkeypat
     assert row["ungoverned"] < 0.95 * row["fixed"] <= row["governed"]
     assert row["steps"] == row["governed_steps"] == 12 * 19
     said = capsys.readouterr().out
-    assert "2 of    2 failing runs reach 95 % of fixed" in said
+    assert "governed        2 of 2 failing runs reach 95 % of fixed [34, 100] %" in said
+    assert "runs made worse by the governor: 0 of 2" in said
     assert "healthy controls that differ in a bit or were acted on: 0 of 4" in said

@@ -5,9 +5,13 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from scipy.stats import mannwhitneyu, norm
+import torch
+from scipy.stats import mannwhitneyu, norm, ttest_ind
 
-from equipoise.fit.alarms import LossWatch, Trouble, deviation, rank_deviations
+from equipoise.fit.alarms import LossWatch, Trouble, above, deviation, rank_deviations
+from equipoise.fit.beginning import Beginning
+from equipoise.fit.shelf import Shelf
+from equipoise.fit.snapshots import Balanced
 
 
 def hear(losses, chunk=32):
@@ -39,6 +43,16 @@ def test_ranks_are_compared_as_scipy_does(seed):
     p = mannwhitneyu(other, one, alternative="greater", method="asymptotic", use_continuity=False).pvalue
     assert rank_deviations(one, other) == pytest.approx(norm.isf(p), rel=1e-9)
     assert rank_deviations([3.0] * 9, [3.0] * 5) == 0.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_means_are_compared_as_scipy_does(seed):
+    draw = np.random.default_rng(seed)
+    one, other = (draw.random(60) < 0.1).tolist(), (draw.random(40) < 0.6).tolist()  # ties blunt the ranks
+    one, other = [100.0 * value for value in one], [100.0 * value for value in other]
+    welch = float(ttest_ind(other, one, equal_var=False).statistic)
+    assert above(one, other) == pytest.approx(max(welch, rank_deviations(one, other)), rel=1e-9)
+    assert above([1e200, -1e200, 1e199], [3e200, 3.1e200, 2.9e200]) > 0  # a variance beyond what floats hold
 
 
 NOISE = {
@@ -102,6 +116,42 @@ def test_a_jump_in_the_first_steps_is_found_against_the_first_loss():
     alarm = hear([2.3, *(15 + 0.5 * draw.standard_normal(100))], 8)
     assert alarm.trouble is Trouble.SPIKE
     assert alarm.onset == 2
+
+
+@pytest.mark.parametrize(("times", "most"), [(50.0, 4), (0.5, 0)])
+def test_a_first_loss_that_is_small_by_luck_seldom_makes_a_training_lost(times, most):
+    """Squared errors of single samples that are pure noise: the first of 257 is the smallest once in 257."""
+    module = torch.nn.Linear(4, 4)
+    beginning = Beginning(Shelf(Balanced(module, ())))
+    beginning.shelf.keep(0, {}, alive_at=0)
+    with torch.no_grad():
+        module.weight.mul_(1 + times)
+        module.bias.mul_(1 + times)
+    lost = 0
+    for seed in range(400):
+        watch, draw = LossWatch(), np.random.default_rng(seed)
+        for start in range(0, 320, 16):
+            watch.hear(draw.chisquare(1, 16).tolist(), start + 16)
+            if beginning.is_lost(watch):
+                lost += 1
+                break
+    assert lost <= most
+
+
+def test_weights_far_away_with_a_higher_loss_are_lost():
+    module = torch.nn.Linear(4, 4)
+    beginning = Beginning(Shelf(Balanced(module, ())))
+    beginning.shelf.keep(0, {}, alive_at=0)
+    with torch.no_grad():
+        module.weight.mul_(-200.0)
+        module.bias.mul_(-200.0)
+    draw = np.random.default_rng(0)
+    higher, lower = LossWatch(), LossWatch()
+    higher.hear([1.0, *(1e4 * draw.random(63))], 64)
+    lower.hear([1.0, *(0.5 * draw.random(63))], 64)  # targets far from zero take weights there
+    assert beginning.is_far
+    assert beginning.is_lost(higher)
+    assert not beginning.is_lost(lower)
 
 
 def test_losses_that_need_only_be_finite_may_rise():

@@ -20,8 +20,10 @@ def test_operations_are_counted_as_by_hand():
     data = pictures(channels=2)
     batch = data.train.inputs[:10]
     body = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(3 * 36, 5))
-    assert operations(network_of(body, data), batch) == 10 * 2 * (36 * 3 * 2 * 9 + 3 * 36 * 5)
-    assert operations(network_of(nn.LSTM(4, 6, batch_first=True), data), torch.zeros(10, 7, 4)) == 10 * 7 * 2 * 24 * 10
+    network = network_of(body, data)
+    assert operations(network, lambda: network.scores(batch)) == 10 * 2 * (36 * 3 * 2 * 9 + 3 * 36 * 5)
+    recurrent = network_of(nn.LSTM(4, 6, batch_first=True), data)
+    assert operations(recurrent, lambda: recurrent.scores(torch.zeros(10, 7, 4))) == 10 * 7 * 2 * 24 * 10
 
 
 def test_small_steps_take_one_thread_and_an_asked_for_number_is_taken(monkeypatch):

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+from statistics import median
 
 import pytest
 import torch
@@ -67,13 +68,13 @@ def finite(network):
 
 
 class Rows(nn.Module):
-    def __init__(self):
+    def __init__(self, hidden=16):
         super().__init__()
-        self.cell = nn.LSTM(2, 16, batch_first=True)
-        self.readout = nn.Linear(16, 3)
+        self.cell = nn.LSTM(2, hidden, batch_first=True)
+        self.readout = nn.Linear(hidden, 3)
 
     def forward(self, inputs):
-        return self.readout(self.cell(inputs.reshape(-1, 4, 2))[0][:, -1])
+        return self.readout(self.cell(inputs.reshape(len(inputs), -1, 2))[0][:, -1])
 
 
 HEALTHY = {
@@ -140,7 +141,7 @@ def test_ungoverned_the_same_poison_ends_the_training():
     assert not finite(network)
 
 
-@pytest.mark.parametrize(("rate", "length"), [(1e5, 1), (30.0, 1000)])
+@pytest.mark.parametrize(("rate", "length"), [(1e5, 1), (30.0, 1000), (1e3, 1000)])
 def test_a_learning_rate_spike_is_rolled_back(rate, length):
     def spike(step, optimizer):
         for group in optimizer.param_groups:
@@ -148,13 +149,91 @@ def test_a_learning_rate_spike_is_rolled_back(rate, length):
 
     network, alone = dense(), dense()
     train(alone, torch.optim.SGD(alone.parameters(), 0.05), governed=False, before=spike)
-    _, acts, _ = train(network, torch.optim.SGD(network.parameters(), 0.05), before=spike)
+    _, acts, _ = train(network, torch.optim.SGD(network.parameters(), 0.05), before=spike, steps=500)
     assert accuracy(alone) < 0.7
     assert accuracy(network) > 0.9
     assert acts[0].step > 200
     assert acts[0].numbers["back_to"] < 200
     if length == 1:
         assert [act.what for act in acts] == ["skip-batches"]
+    assert acts[-1].outcome == "recovered"
+
+
+@pytest.mark.parametrize(
+    ("make", "rate", "activation"),
+    [
+        (torch.optim.SGD, 1e6, nn.ReLU),
+        (torch.optim.SGD, 100.0, nn.Tanh),
+        (torch.optim.Adam, 1e6, nn.Tanh),
+        (torch.optim.Adam, 100.0, nn.ReLU),
+    ],
+    ids=str,
+)
+def test_an_absurd_learning_rate_is_brought_down_in_a_few_acts(make, rate, activation):
+    inputs, targets = blobs()
+    wrong = torch.rand(len(targets), generator=torch.Generator().manual_seed(1)) < 0.2
+    data = inputs, torch.where(wrong, (targets + 1) % 3, targets)  # so that no step, however wild, gets all right
+    network = dense()
+    network[1], network[3] = activation(), activation()
+    alone = copy.deepcopy(network)
+    wild, _, _ = train(alone, make(alone.parameters(), rate), governed=False, data=data)
+    losses, acts, _ = train(network, make(network.parameters(), rate), data=data)
+    assert not median(wild[-64:]) < 2 * wild[0]
+    assert median(losses[-64:]) < 0.7 * losses[0]
+    assert accuracy(network) > 0.9
+    assert 1 <= len(acts) <= 3
+    assert acts[-1].outcome == "recovered"
+
+
+class Squares(nn.Module):
+    """Its loss is the square of one weight, so a step is known in closed form."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([3.0]))
+
+    def forward(self, inputs):
+        return inputs * self.weight
+
+
+@pytest.mark.parametrize("rate", [1e3, 1e6, 1e9])
+def test_the_rate_is_divided_from_where_a_step_is_no_longer_than_the_weights(rate):
+    network = Squares()
+    optimizer = torch.optim.SGD(network.parameters(), rate)
+    with governing(network, optimizer) as watch:
+        for _ in range(8):
+            optimizer.zero_grad()
+            loss = network(torch.ones(4, 1)).square().mean()
+            loss.backward()
+            optimizer.step()
+            watch.after_step(loss)
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss = network(torch.ones(4, 1)).square().mean()
+            loss.backward()
+            optimizer.step()
+            if watch.after_step(loss) is not Decision.GO_ON:
+                break
+    act = watch.governor.acts[0]
+    assert act.what == "lower-step"
+    # The first step is 2 x rate x weight, and a divisor of 3 follows.
+    assert act.numbers["factor"] == pytest.approx(1 / (2 * rate) / 3)
+
+
+def test_exploding_gradients_of_a_recurrent_network_are_clipped():
+    torch.manual_seed(0)
+    network = Rows(hidden=8)
+    with torch.no_grad():
+        network.cell.weight_hh_l0.mul_(4.0)
+    inputs = torch.randn(512, 32)
+    total = inputs[:, -8:].sum(1)
+    data = inputs, (total > -1.5).long() + (total > 1.5).long()
+    alone = copy.deepcopy(network)
+    wild, _, _ = train(alone, torch.optim.SGD(alone.parameters(), 50.0), governed=False, data=data)
+    losses, acts, _ = train(network, torch.optim.SGD(network.parameters(), 50.0), data=data)
+    assert median(wild[-64:]) > 4 * wild[0]
+    assert median(losses[-64:]) < 0.6 * losses[0]
+    assert [act.what for act in acts] == ["clip-gradients"]
     assert acts[-1].outcome == "recovered"
 
 

@@ -44,6 +44,7 @@ def sequences():
     return splits(inputs, (inputs.sum((1, 2)) > 0).astype(np.int64), task, spec)
 
 
+SIGMOID = {**WIDE, "activation": "sigmoid"}
 CONVOLUTIONAL = {"family": "convolutional", "channels": [4, 4], "hidden": [8], "normalisation": "batch", "dropout": 0.2}
 
 
@@ -87,6 +88,30 @@ def test_a_loss_that_explodes_comes_back():
     assert fitted.acts
     last = next(vital for vital in fitted.vitals if (vital.name, vital.part) == ("score", "validation")).values[-1]
     assert last > 0.9
+
+
+@pytest.mark.parametrize("rate", [100.0, 1e6])
+@pytest.mark.parametrize(("network", "data"), [({"family": "dense", "hidden": []}, regression), (WIDE, blobs)])
+def test_an_absurd_rate_on_a_small_table_is_cured_before_patience_runs_out(network, data, rate):
+    recipe = {"optimizer": "sgd", "learning_rate": rate, "epochs": 150, "patience": 16}
+    fitted = fit(plan(network, **recipe), 0, splits=data())  # four steps an epoch, so patience is 64 steps
+    assert fitted.acts[-1].outcome == "recovered"
+    assert fitted.steps > fitted.acts[-1].step + 64
+    assert fitted.score > 0.9
+
+
+def test_a_validation_that_is_not_finite_is_treated_unless_its_data_are_to_blame():
+    good = regression()
+    sick = dataclasses.replace(good, validation=dataclasses.replace(good.validation, inputs=good.validation.inputs / 0))
+    recipe = {"optimizer": "sgd", "epochs": 60, "patience": 8}
+    blamed = fit(plan({"family": "dense", "hidden": []}, **recipe, learning_rate=0.1), 0, splits=sick)
+    assert (blamed.stopped, blamed.acts) == (StopReason.NOT_FINITE, ())
+    treated = fit(plan({"family": "dense", "hidden": []}, **recipe, learning_rate=100.0, batch_size=32), 0, splits=good)
+    losses = next(vital for vital in treated.vitals if (vital.name, vital.part) == ("loss", "validation")).values
+    assert not np.isfinite(losses).all()
+    assert treated.acts[-1].outcome == "recovered"
+    assert treated.stopped in (StopReason.FINISHED, StopReason.NO_IMPROVEMENT)
+    assert treated.score > 0.9
 
 
 def test_a_poisoned_sample_costs_one_batch_an_epoch():
@@ -149,15 +174,20 @@ def often(monkeypatch):
 
 @pytest.mark.usefixtures("often")
 @pytest.mark.parametrize(
-    "network",
-    [WIDE, {**WIDE, "normalisation": "batch"}],
-    ids=["plain", "batch norm"],
+    ("network", "shift"),
+    [(WIDE, 0), ({**WIDE, "normalisation": "batch"}, 0), ({**WIDE, "activation": "tanh"}, 0), (SIGMOID, 60)],
+    ids=["plain", "batch norm", "tanh", "revived and rescaled units"],
 )
-def test_a_training_cut_off_in_the_middle_of_an_act_goes_on_with_the_same_bits(tmp_path, network):
+def test_a_training_cut_off_in_the_middle_of_an_act_goes_on_with_the_same_bits(tmp_path, network, shift):
     data = blobs(n=400)
-    chosen = plan(network, **{**TOO_FAST, "epochs": 10, "weight_averaging": "exponential"})
+    if shift:
+        inputs = 0.01 * data.train.inputs + shift
+        data = dataclasses.replace(data, train=dataclasses.replace(data.train, inputs=inputs))
+    recipe = {**TOO_FAST, "learning_rate": 0.05} if shift else TOO_FAST
+    chosen = plan(network, **{**recipe, "epochs": 10, "weight_averaging": "exponential"})
     undisturbed = fit(chosen, 0, splits=data)
     assert undisturbed.acts
+    assert not shift or {"revive-units", "scale-units"} <= {act.what for act in undisturbed.acts}
     stops = 0
     for messages in (2, 3, 3, 4):
 

@@ -73,6 +73,22 @@ def test_a_snapshot_is_a_copy_and_its_memory_is_used_again():
     assert other.bytes() == sum(value.numel() * value.element_size() for value in kept.values())
 
 
+def test_how_far_the_weights_moved_is_a_share_of_their_norm():
+    module = nn.Linear(4, 4, bias=False)
+    balanced = Balanced(module, (OPTIMIZERS["sgd"](module.parameters()),))
+    with torch.no_grad():
+        module.weight.copy_(2 * torch.eye(4))  # norm 4
+        snapshot = balanced.take(0, {})
+        module.weight[0, 1:4] = torch.tensor([2.0, 3.0, 6.0])  # 7 away
+    assert balanced.size(snapshot) == 4.0
+    assert balanced.moved(snapshot) == 1.75
+    with torch.no_grad():
+        module.weight.zero_()
+        nothing = balanced.take(0, {})
+    assert balanced.size(nothing) == pytest.approx(0.04)  # a hundredth a weight
+    assert balanced.moved(nothing) == 0.0
+
+
 def test_an_optimiser_with_a_memory_of_its_own_begins_anew():
     module = network()
     optimizer = torch.optim.LBFGS(module.parameters())
@@ -105,19 +121,31 @@ def test_the_rate_and_the_parameters_of_a_group_are_left_alone():
     assert optimizer.param_groups[0]["momentum"] == 0.9
 
 
-def test_the_older_snapshot_lags_and_only_gives_way_to_living_weights():
+@pytest.mark.parametrize("looks", [64, 512])
+def test_the_older_snapshot_lags_and_only_gives_way_to_living_weights(looks):
     module = network()
     shelf = Shelf(Balanced(module, (OPTIMIZERS["sgd"](module.parameters()),)))
     shelf.keep(0, {}, alive_at=0)
-    for step in range(64, 3000, 64):
+    lags = []
+    for step in range(64, 4000, 64):
         assert shelf.wants(step)
-        shelf.keep(step, {}, alive_at=step - 32 if step < 2000 else 1900)
+        assert not shelf.wants(step - 1)
+        # The governor looks right after a reading, and hears of it at the next one.
+        looked = (min(step, 2048) - 64) // looks * looks + 1
+        with torch.no_grad():
+            module[0].bias.fill_(float(step))
+        shelf.keep(step, {}, alive_at=looked)
         older, newer = shelf.snapshots
         assert newer.step == step
-        if step < 2000:
-            assert step - older.step <= 2 * LAG
-        assert len(shelf.snapshots) == 2
-    assert shelf.snapshots[0].step < 1900
-    assert shelf.before(3000) is shelf.snapshots[1]
-    assert shelf.before(shelf.snapshots[1].step + 1) is shelf.snapshots[0]
+        assert all(one.step == 0 or bool((one.tensors["network.0.bias"] == one.step).all()) for one in (older, newer))
+        lags.append(step - older.step)
+        if step > looked + 63:  # no look has shown that the newer one was alive when it was taken
+            assert older.step < looked
+    assert max(lags[:31]) == LAG  # while the outputs differ
+    assert shelf.snapshots[0].step < 2048
+    assert max(lags) == lags[-1] > 1900  # nothing gave way after the outputs stopped to differ
+    newer = shelf.snapshots[1]
+    assert shelf.before(4000) is newer
+    assert shelf.before(newer.step + 2) is newer
+    assert shelf.before(newer.step + 1) is shelf.snapshots[0]
     assert shelf.before(1) is shelf.snapshots[0]

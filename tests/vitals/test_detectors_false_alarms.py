@@ -4,9 +4,11 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
 from equipoise.vitals.detectors.all import all_detectors
 
@@ -26,8 +28,18 @@ def benchmark() -> ModuleType:
 @pytest.mark.parametrize("kind", SLICE)
 def test_healthy_trainings_raise_no_alarm(benchmark, kind):
     windows = benchmark.windows_of(kind, 0, "reference")
-    assert benchmark.went_well(windows)
+    assert benchmark.went_well(windows, benchmark.constant_loss(benchmark.healthy(kind, 0)))
     assert benchmark.alarms_of(windows)[0] == []
+
+
+def test_a_network_that_died_did_not_go_well(benchmark):
+    training = benchmark.healthy("mlp_relu_adam", 0)
+    counts = torch.bincount(training.targets).double() / len(training.targets)
+    entropy = float(-(counts * counts.log()).sum())
+    assert benchmark.constant_loss(training) == pytest.approx(entropy, rel=1e-3)
+    losses = np.concatenate([np.full(8, 9.0), np.full(120, entropy)])  # a wild start, then the share of each class
+    assert not benchmark.went_well([SimpleNamespace(loss=losses)], entropy)
+    assert benchmark.went_well([SimpleNamespace(loss=losses * np.linspace(1, 0.5, 128))], entropy)
 
 
 def test_the_record_holds_every_detector_and_few_false_alarms(benchmark):

@@ -13,6 +13,12 @@ from torch.utils.hooks import RemovableHandle
 CONSTANT = 1e-4
 """Outputs that differ between samples by less than this share of their size are the same for every sample."""
 
+SINGLE = 8
+"""So many single samples are compared where a batch holds one."""
+
+MOST = 64
+"""At most so many outputs of a single sample are compared."""
+
 Scaled = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 SCALED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Layers whose units have weights of their own that can be scaled one by one."""
@@ -24,15 +30,13 @@ class Look:
 
     Attributes:
         output_variation: Largest standard deviation of an output over the batch, divided by the largest output; NaN
-            when it cannot be told (one sample, no tensor, half precision, inputs that are all the same).
+            when it cannot be told (no tensor, half precision, inputs that are all the same).
         usual: By layer name: mean over units of the units' means, and root mean square of their standard deviations,
             before the activation function.
-        silent: By layer name: share of units that are not positive on a single sample of the batch.
     """
 
     output_variation: float
     usual: dict[str, tuple[float, float]]
-    silent: dict[str, float]
 
     @property
     def is_constant(self) -> bool:
@@ -41,7 +45,7 @@ class Look:
 
 
 class Looker:
-    """Looks at the next forward pass of a network, once, and lets go.
+    """Looks at the next forward pass of a network, once, and lets go; at the next few where a batch is one sample.
 
     Hooks only read: the pass gives the same bits with and without them.
 
@@ -52,9 +56,10 @@ class Looker:
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._handles: list[RemovableHandle] = []
-        self._layers: dict[str, tuple[Tensor, Tensor, Tensor]] = {}
+        self._layers: dict[str, tuple[Tensor, Tensor]] = {}
         self._active = False
-        self._found: tuple[dict[str, tuple[Tensor, Tensor, Tensor]], Tensor | None] | None = None
+        self._singles: list[tuple[float, list[float]]] = []
+        self._found: tuple[dict[str, tuple[Tensor, Tensor]], Tensor | None] | None = None
 
     @property
     def armed(self) -> bool:
@@ -65,13 +70,24 @@ class Looker:
         """Look at the next forward pass."""
         self.disarm()
         self._found = None
-        self._layers = {}
         self._active = False
+        self._singles = []
         self._handles.append(self._network.register_forward_pre_hook(self._begin))
         for name, module in self._network.named_modules():
             if isinstance(module, SCALED):
                 self._handles.append(module.register_forward_hook(self._layer_hook(name)))
         self._handles.append(self._network.register_forward_hook(self._output_hook))
+
+    def state(self) -> dict[str, Any]:
+        """Return, as plain values, whether it is armed and which single samples it has seen; `take` comes first."""
+        return {"armed": self.armed, "singles": self._singles}
+
+    def load(self, values: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.disarm()
+        if values["armed"]:
+            self.arm()
+            self._singles = [(given, list(said)) for given, said in values["singles"]]
 
     def disarm(self) -> None:
         """Let go of the network."""
@@ -86,43 +102,56 @@ class Looker:
             return None
         layers, variation = found
         usual: dict[str, tuple[float, float]] = {}
-        silent: dict[str, float] = {}
-        for name, (means, deviations, highest) in layers.items():
+        for name, (means, deviations) in layers.items():
             usual[name] = float(means.mean()), float(deviations.square().mean().sqrt())
-            silent[name] = float((highest <= 0).float().mean())
-        return Look(math.nan if variation is None else float(variation), usual, silent)
+        return Look(math.nan if variation is None else float(variation), usual)
 
     def _begin(self, _module: nn.Module, _inputs: Any) -> None:
         self._active = torch.is_grad_enabled()  # a validation, perhaps with other weights in place, is not looked at
+        self._layers = {}
 
     def _layer_hook(self, name: str) -> Callable[..., None]:
         def hook(module: Scaled, _inputs: Any, output: Any) -> None:
             if self._active and name not in self._layers and isinstance(output, Tensor):
-                values = by_unit(module, output.detach())
+                values = outputs_by_unit(module, output.detach())
                 if len(values):
                     mean = values.mean(0)
-                    self._layers[name] = mean, (values - mean).square().mean(0).sqrt(), values.amax(0)
+                    self._layers[name] = mean, (values - mean).square().mean(0).sqrt()
 
         return hook
 
     def _output_hook(self, _module: nn.Module, inputs: Any, output: Any) -> None:
-        if self._active:
-            self._found = self._layers, _variation(inputs, output)
+        if not self._active:
+            return
+        said, given = _first(output), _first(inputs)
+        if said is None or given is None or said.dim() < 1 or len(said) != 1:
+            self._found = self._layers, _variation(given, said)
+            self.disarm()
+            return
+        # One sample says nothing about others or about units: wait for more, and compare what was said to each.
+        self._singles.append((float(given.detach().float().sum()), said.detach().flatten()[:MOST].tolist()))
+        if len(self._singles) == SINGLE:
+            sums, rows = zip(*self._singles, strict=True)
+            fewest = min(len(row) for row in rows)  # a sequence may be shorter than another
+            together = torch.tensor([row[:fewest] for row in rows]).to(said.dtype)
+            self._found = {}, _variation(torch.tensor(sums)[:, None], together)
             self.disarm()
 
 
-def by_unit(module: Scaled, output: Tensor) -> Tensor:
+def outputs_by_unit(module: Scaled, output: Tensor) -> Tensor:
     """Return the outputs of a layer as (values, units) in float32: channels of a convolution, else features."""
     if isinstance(module, nn.Linear):
-        return output.reshape(-1, output.shape[-1]).float()
-    channels = 1 if output.dim() == len(module.kernel_size) + 2 else 0
-    return output.movedim(channels, -1).reshape(-1, output.shape[channels]).float()
+        return by_unit(output, -1).float()
+    return by_unit(output, 1 if output.dim() == len(module.kernel_size) + 2 else 0).float()
 
 
-def _variation(inputs: Any, output: Any) -> Tensor | None:
+def by_unit(output: Tensor, axis: int) -> Tensor:
+    """Return outputs as (values, units), where the units lie on some axis."""
+    return output.movedim(axis, -1).reshape(-1, output.shape[axis])
+
+
+def _variation(given: Tensor | None, first: Tensor | None) -> Tensor | None:
     """Return the largest deviation of an output over the batch as a share of the largest output."""
-    first = _first(output)
-    given = _first(inputs)
     if first is None or first.dim() < 1 or len(first) < 2 or first.dtype not in (torch.float32, torch.float64):
         return None  # half precision rounds small differences away
     if given is not None and len(given) == len(first) and bool((given == given[:1]).all()):

@@ -29,7 +29,7 @@ BLOCK = 32
 """Best levels and improvements are medians of so many losses."""
 
 SURE = 5.0
-"""A suspicion is confirmed by a rank-sum test at so many standard deviations (one-sided p = 3e-7)."""
+"""A suspicion is confirmed at so many standard deviations of the test (one-sided p = 3e-7)."""
 
 SURER = 6.0
 """The same for a climb (p = 1e-9), whose reference is the best of many blocks."""
@@ -75,7 +75,7 @@ class Alarm:
             Trouble.SPIKE: f"{since} the loss stayed at {self.loss:.4g}{usual}.",
             Trouble.DIVERGENCE: f"{since} the loss climbed, and stayed at {self.loss:.4g}{usual}.",
             Trouble.COLLAPSE: f"{since} the network said the same to every sample, at a loss of {self.loss:.4g}.",
-            Trouble.UNCURED: f"{since} the loss did not come back from {self.loss:.4g}{usual}.",
+            Trouble.UNCURED: f"{since} the loss did not come down from {self.loss:.4g}{usual}.",
         }[self.trouble]
 
 
@@ -85,12 +85,14 @@ class LossWatch:
 
     What is usual is a median and a median absolute deviation (Rousseeuw and Croux, JASA 1993), which single batches do
     not move. A handful whose median lies `DEVIATIONS` deviations above the usual and undoes `LOST` of all progress only
-    raises a suspicion; the losses after it decide, by a rank-sum test against the usual ones (Mann and Whitney, 1947),
-    so that neither heavy tails nor ties nor the choice of the handful alarm: at `SURE` deviations, three times in ten
-    million suspicions of a loss that did not change.
+    raises a suspicion; the losses after it decide, by a rank-sum test (Mann and Whitney, 1947) and a test of means
+    against the usual ones, so that neither heavy tails nor ties nor the choice of the handful alarm: at `SURE`
+    deviations, a few times in ten million suspicions of a loss that did not change.
 
     Attributes:
         birth: The first loss: that of the untouched weights.
+        heard: Losses heard so far.
+        lowest: The lowest of those after the first.
         first: Median of the first handful.
         recent: The last losses that were not out of the ordinary.
         block: Kept losses that do not fill a block yet.
@@ -104,6 +106,8 @@ class LossWatch:
     """
 
     birth: float = math.nan
+    heard: int = 0
+    lowest: float = math.inf
     first: float = math.nan
     recent: list[float] = field(default_factory=list)
     block: list[float] = field(default_factory=list)
@@ -141,11 +145,13 @@ class LossWatch:
         if not losses:
             return None
         first_step = step - len(losses) + 1
+        if math.isnan(self.birth) and math.isfinite(losses[0]):
+            self.birth = losses[0]
         if not math.isfinite(sum(losses)):
             bad = next((k for k, loss in enumerate(losses) if not math.isfinite(loss)), len(losses) - 1)
             return Alarm(Trouble.NOT_FINITE, first_step + bad, losses[bad], self.usual, self.spread)
-        if math.isnan(self.birth):
-            self.birth = losses[0]
+        self.lowest = min([self.lowest, *(losses if self.heard else losses[1:])])
+        self.heard += len(losses)
         if only_finite:
             self.recent = [*self.recent, *losses][-REFERENCE:]
             return None
@@ -171,13 +177,9 @@ class LossWatch:
         return not self.suspicious and not self.climb and last <= self.best + 0.5 * deviation(self.best_block)
 
     def falls(self) -> bool:
-        """Return whether the last third of the recent losses lies below the first third beyond chance (z above 2)."""
+        """Return whether the last third of the recent losses lies below the first third by over 2 deviations."""
         third = len(self.recent) // 3
-        if third < FEWEST:
-            return False
-        before, after = self.recent[:third], self.recent[-third:]
-        error = math.sqrt((variance(before) + variance(after)) / third)
-        return fmean(before) - fmean(after) > 2 * error
+        return third >= FEWEST and above(self.recent[-third:], self.recent[:third]) > 2
 
     def state(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -216,7 +218,7 @@ class LossWatch:
 
     def _confirmed(self) -> bool:
         if len(self.recent) >= 2 * FEWEST:
-            return rank_deviations(self.recent, self.fresh) > SURE
+            return above(self.recent, self.fresh) > SURE
         usual, spread = self._reference(self.fresh)
         return median(self.fresh) > usual + DEVIATIONS * spread and min(self.fresh) > self.birth
 
@@ -240,9 +242,21 @@ class LossWatch:
             self.climb = []
             return None
         self.climb = [*self.climb, *block][-CLIMB:]
-        if len(self.climb) < CLIMB or rank_deviations(self.best_block, self.climb) < SURER:
+        if len(self.climb) < CLIMB or above(self.best_block, self.climb) < SURER:
             return None
         return Alarm(Trouble.DIVERGENCE, max(1, step - CLIMB + 1), level, self.best, spread)
+
+
+def above(reference: Sequence[float], fresh: Sequence[float]) -> float:
+    """Return by how many standard deviations `fresh` lies above `reference`: in ranks or in means, whichever is more.
+
+    Ranks tell where single losses are heavy-tailed, means where they take few values (Welch, Biometrika 1947).
+    """
+    largest = max(map(abs, (*reference, *fresh))) or 1.0  # squares of a loss that explodes would overflow
+    one, other = [value / largest for value in reference], [value / largest for value in fresh]
+    error = math.sqrt(variance(one) / len(one) + variance(other) / len(other))
+    means = (fmean(other) - fmean(one)) / error if error > 0 else 0.0
+    return max(means, rank_deviations(reference, fresh))
 
 
 def rank_deviations(reference: Sequence[float], fresh: Sequence[float]) -> float:

@@ -71,6 +71,8 @@ class GovernedLoop:
                 group["lr"] = group["lr"] * factor
 
     def _after_step(self, optimizer: torch.optim.Optimizer, _args: Any, _kwargs: Any) -> None:
+        if self._step == 0:
+            self.governor.note_first_step()
         if self._rates is not None:
             for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate

@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from equipoise.core.act import Act, Correction
-from equipoise.fit.alarms import HOLD, Alarm, LossWatch, Trouble
+from equipoise.fit.alarms import Alarm, LossWatch, Trouble
 from equipoise.fit.averaging import Average
-from equipoise.fit.corrections import FACTORS, LADDERS, STEP_SHARE, STILLBORN, InForce
+from equipoise.fit.beginning import Beginning
+from equipoise.fit.corrections import LADDERS, STILLBORN, THROWN, InForce
+from equipoise.fit.episode import Episode
 from equipoise.fit.inspector import Inspector
 from equipoise.fit.shelf import EVERY, Shelf
 from equipoise.fit.snapshots import Balanced, Snapshot
@@ -24,12 +26,6 @@ EARLY = (8, 16, 32, 64)
 
 CLOSELY = 16
 """Steps between two readings while something looks wrong, or while a correction is on trial."""
-
-CURED = 64
-"""Steps without trouble after which a correction has helped."""
-
-GIVEN = 256
-"""Steps that a correction has to bring the loss back to where it was."""
 
 AGAIN = 512
 """Trouble within so many steps of a recovery goes on where the ladder was left; later trouble begins it anew."""
@@ -49,41 +45,12 @@ class Decision(StrEnum):
     STOP = "stop"
 
 
-@dataclass(slots=True)
-class Episode:
-    """Trouble that is being treated.
-
-    Attributes:
-        trouble: What kind.
-        stillborn: Whether the network had collapsed before its first step.
-        rung: Which correction of the ladder is on trial.
-        began: Step of the last act.
-        usual: Loss level to come back to.
-        spread: Deviation of single losses there.
-        broken: Loss level that was seen when it broke.
-        anew: Whether it went back to the very beginning, so that there is nothing to come back to: the loss must fall.
-        good: Steps since the act without trouble.
-    """
-
-    trouble: Trouble
-    stillborn: bool
-    rung: int
-    began: int
-    usual: float
-    spread: float
-    broken: float
-    anew: bool
-    good: int = 0
-
-    def __post_init__(self) -> None:
-        self.trouble = Trouble(self.trouble)  # a checkpoint holds the plain word
-
-
 class Governor:
     """Keeps a training in balance; a healthy one is only watched, and its bits stay as they are.
 
     Losses are read a handful at a time. Weights that did well are copied into one of two snapshots. When a loss is not
-    finite, stays far above what was usual, climbs for long, or the network says the same to every sample, everything is
+    finite, stays far above what was usual, climbs for long, was never better than at first although the weights
+    moved far, or the network says the same to every sample, everything is
     rolled back to the snapshot before the trouble and the smallest correction that was not yet tried is made; it stays
     in force when it helps, and the next one follows when it does not. All of it is a function of the losses, so the
     same training takes the same course.
@@ -113,6 +80,7 @@ class Governor:
         self._balanced = Balanced(network, tuple(optimizers), average)
         self._parameters = tuple(parameters if parameters is not None else self._balanced.parameters())
         self._shelf = Shelf(self._balanced)
+        self._beginning = Beginning(self._shelf)
         self._inspector = Inspector(body if body is not None else network)
         self._surgery = Surgery(body if body is not None else network)
         self._seed = seed
@@ -120,7 +88,7 @@ class Governor:
         self._pending: list[float] = []
         self._norms: list[tuple[int, float]] = []
         self._episode: Episode | None = None
-        self._recovered: tuple[int, str, int] = (-AGAIN, "", 0)
+        self._recovered: tuple[int, str, list[Correction], int] = (-AGAIN, "", [], 0)
         self._acts: list[Act] = []
         self._due = EARLY[0]
         self._step = 0
@@ -140,6 +108,16 @@ class Governor:
         )
 
     @property
+    def is_alert(self) -> bool:
+        """Whether a raised loss waits for confirmation, a correction is on trial, or the weights are far away."""
+        return self._watch.suspicious or self._episode is not None or self._beginning.is_far
+
+    @property
+    def is_treating(self) -> bool:
+        """Whether a correction is on trial."""
+        return self._episode is not None
+
+    @property
     def bytes(self) -> int:
         """Memory that the snapshots take."""
         return self._shelf.bytes
@@ -152,6 +130,10 @@ class Governor:
     def is_due(self, step: int) -> bool:
         """Return whether losses should be handed over and judged after `step` steps."""
         return step >= self._due
+
+    def note_first_step(self) -> None:
+        """Measure how far the very first step moved the weights, once; waits for the device."""
+        self._beginning.note_first_step()
 
     def may_step(self, step: int) -> bool:
         """Apply what is in force to the gradients that are there; return whether the next step may be taken.
@@ -170,10 +152,16 @@ class Governor:
     def hear(self, losses: Sequence[float], norms: Sequence[tuple[int, float]] = ()) -> None:
         """Take in the losses of the steps since the last call, in order, and sampled (step, gradient norm)."""
         self._pending.extend(losses)
-        self._norms = [*self._norms, *norms][-EVERY:]
+        norms = [*self._norms, *norms]
+        self._norms = [*norms[:1], *norms[1:][-EVERY:]]  # the very first is kept
 
-    def judge(self, step: int) -> Decision:
-        """Judge what was heard up to `step`, act if need be, and say what the loop should do."""
+    def judge(self, step: int, *, overflowed: bool = False) -> Decision:
+        """Judge what was heard up to `step`, act if need be, and say what the loop should do.
+
+        Args:
+            step: Steps taken so far.
+            overflowed: Whether a validation loss was just not finite, which finite training losses may not show yet.
+        """
         losses = list(self._pending)
         self._pending.clear()
         first, self._step = step - len(losses) + 1, step
@@ -183,6 +171,9 @@ class Governor:
             self._amend(units=float(self._surgery.units))
             self._surgery.units = 0
         alarm = self._alarm(heard, first, len(losses))
+        if alarm is None and overflowed:
+            onset = self._watch.raised_since or step
+            alarm = Alarm(Trouble.NOT_FINITE, onset, math.nan, self._watch.usual, self._watch.spread)
         decision = Decision.GO_ON if alarm is None else self._act(alarm)
         if decision is Decision.GO_ON:
             self._keep(step)
@@ -206,6 +197,7 @@ class Governor:
             "pending": self._pending,
             "norms": self._norms,
             "steps": [self._step, self._due],
+            "first_move": self._beginning.first_move,
             "episode": asdict(self._episode) if self._episode else None,
             "recovered": self._recovered,
             "trouble": self.trouble,
@@ -222,6 +214,7 @@ class Governor:
         self._pending = list(values["pending"])
         self._norms = [(step, norm) for step, norm in values["norms"]]
         self._step, self._due = values["steps"]
+        self._beginning.first_move = values["first_move"]
         episode: dict[str, Any] | None = values["episode"]
         trouble: str | None = values["trouble"]
         self._episode = Episode(**episode) if episode else None
@@ -244,6 +237,8 @@ class Governor:
         if alarm is None and collapsed:
             level = median(heard) if heard else math.nan
             alarm = Alarm(Trouble.COLLAPSE, self._inspector.varied + 1, level, watch.usual, watch.spread)
+        if alarm is None and self._descends and self._beginning.is_lost(watch):
+            alarm = Alarm(Trouble.DIVERGENCE, 2, median(heard or [math.nan]), watch.birth, 0.0)
         if alarm is None and episode is not None and heard:
             alarm = self._on_trial(heard, episode)
         return alarm
@@ -252,29 +247,27 @@ class Governor:
         """Close an episode when its correction helped; return an alarm when it had its time and did not."""
         good = not (self._watch.suspicious or self._inspector.doubtful)
         episode.good = episode.good + len(heard) if good else 0
-        level, usual, since = median(heard), episode.usual, self._step - episode.began
-        back = level <= usual + max(episode.spread, 1e-3 * abs(usual))
-        if episode.good >= CURED and back and (self._watch.falls() or not episode.anew):
-            self._amend("recovered")
-            self._recovered = (self._step, episode.trouble, episode.rung)
-            self._episode = None
+        level = median(heard)
+        helped = episode.helped(level, self._step, falls=self._watch.falls())
+        if helped is None:
             return None
-        # The loss must go down: one that is nearer to where it broke than to where it was did not.
-        broken = since >= HOLD and episode.broken > usual + episode.spread and level > (usual + episode.broken) / 2
-        if since < GIVEN and not broken:
-            return None
-        return Alarm(Trouble.UNCURED, episode.began, level, usual, episode.spread)
+        if not helped:
+            return Alarm(Trouble.UNCURED, episode.began, level, episode.usual, episode.spread)
+        self._amend("recovered")
+        self._recovered = (self._step, episode.trouble, list(episode.ladder), episode.rung)
+        self._episode = None
+        return None
 
     def _act(self, alarm: Alarm) -> Decision:
         """Roll back, then make the next correction of the ladder, or stop at its end."""
         episode = self._episode
         self.trouble = episode.trouble if episode else alarm.trouble
-        stillborn = episode.stillborn if episode else self._inspector.stillborn
-        ladder = STILLBORN if self.trouble is Trouble.COLLAPSE and stillborn else LADDERS[self.trouble]
-        rung = self._next_rung(ladder)
+        snapshot = self._shelf.before(alarm.onset)
+        ladder, rung = self._next_rung(self.trouble, snapshot)
         if episode is not None:
             self._amend("failed")
-        snapshot = self._shelf.snapshots[0] if rung >= PATIENT else self._shelf.before(alarm.onset)
+        if rung >= PATIENT:
+            snapshot = self._shelf.snapshots[0]
         why = alarm.said() + f" Everything went back to step {snapshot.step:,}."
         numbers = {"onset": float(alarm.onset), "loss": alarm.loss, "usual_loss": alarm.usual}
         numbers["back_to"] = float(snapshot.step)
@@ -287,7 +280,7 @@ class Governor:
         watch = self._watch
         self._episode = Episode(
             trouble=self.trouble,
-            stillborn=stillborn,
+            ladder=ladder,
             rung=rung,
             began=self._step,
             usual=watch.usual,
@@ -299,19 +292,32 @@ class Governor:
         self._acts.append(Act(step=self._step, what=ladder[rung], why=why, numbers=numbers))
         return Decision.ROLLED_BACK
 
-    def _next_rung(self, ladder: Sequence[Correction]) -> int:
-        rung = 0
+    def _next_rung(self, trouble: Trouble, snapshot: Snapshot) -> tuple[Sequence[Correction], int]:
+        """Return the ladder to climb and its next rung that is possible; one beyond its end when there is none."""
+        step, last_trouble, last_ladder, last_rung = self._recovered
         if self._episode is not None:
-            rung = self._episode.rung + 1
-        elif self.trouble == self._recovered[1] and self._step - self._recovered[0] < AGAIN:
-            rung = self._recovered[2] + 1
+            ladder, rung = self._episode.ladder, self._episode.rung + 1
+        elif self._step - step < AGAIN and (trouble == last_trouble or tuple(last_ladder) == THROWN):
+            ladder, rung = last_ladder, last_rung + 1
+        else:
+            ladder, rung = self._ladder(trouble, snapshot), 0
         while rung < len(ladder) and not self._possible(ladder[rung]):
             rung += 1
-        return rung
+        return ladder, rung
+
+    def _ladder(self, trouble: Trouble, snapshot: Snapshot) -> Sequence[Correction]:
+        if trouble is Trouble.COLLAPSE and self._inspector.stillborn:
+            return STILLBORN
+        norms = self._finite_norms()
+        first = norms[0] if norms else None
+        fresh = snapshot.step == 0 and self.in_force.lowered == 0
+        return THROWN if fresh and self._beginning.is_thrown(first, self._watch.birth) else LADDERS[trouble]
 
     def _possible(self, what: Correction) -> bool:
         if what == "lower-step":
-            return self.in_force.factor > FACTORS[-1]
+            return self.in_force.may_lower
+        if what == "clip-gradients":
+            return bool(self._finite_norms())
         return self._surgery.possible if what in ("revive-units", "scale-units") else True
 
     def _roll_back(self, snapshot: Snapshot) -> None:
@@ -327,7 +333,7 @@ class Governor:
     def _apply(self, what: Correction, snapshot: Snapshot) -> dict[str, float]:
         """Put a correction in force and return its numbers."""
         force = self.in_force
-        norms = [norm for _, norm in self._norms if math.isfinite(norm)]
+        norms = self._finite_norms()
         if what == "skip-batches":
             force.guard, force.largest = True, max(norms, default=0.0)
             return {"skipped": 0.0}
@@ -336,23 +342,23 @@ class Governor:
             return {"limit": force.limit}
         force.warm_from = self._step
         if what == "lower-step":
-            force.factor = next(factor for factor in FACTORS if factor < force.factor)
+            force.lower(self._beginning.first_move if snapshot.step == 0 and not force.limit else 0.0)
             return {"factor": force.factor}
         self._balanced.forget_moments()
         self._operate(what, self._seed + len(self._acts))
         return {}
+
+    def _finite_norms(self) -> list[float]:
+        return [norm for _, norm in self._norms if 0 < norm < math.inf]
 
     def _operate(self, what: Correction, seed: int) -> None:
         self._surgery.order(what, seed, self._inspector.usual)
 
     def _usual_norm(self, norms: list[float], snapshot: Snapshot) -> float:
         """Return what nine tenths of the healthy gradients kept to, or else what moves the weights by a hundredth."""
-        if len(norms) >= 4 and snapshot.step > 0:
-            return quantiles(norms, n=10, method="inclusive")[-1]
-        weights = [parameter.detach() for parameter in self._parameters]
-        rate = max(abs(float(group["lr"])) for one in self._balanced.optimizers for group in one.param_groups)
-        moving = STEP_SHARE * float(nn.utils.get_total_norm(weights)) / max(rate, 1e-12)
-        return min([moving, *norms[:1]])
+        if snapshot.step > 0:
+            return sorted(norms)[9 * (len(norms) - 1) // 10]
+        return self._beginning.bearable_norm(norms[0], self.in_force.factor)
 
     def _keep(self, step: int) -> None:
         """Take a snapshot of weights that do well."""

@@ -17,6 +17,9 @@ STALE = 64
 BETWEEN = 16
 """At least so many steps lie between two looks that confirm each other."""
 
+WELL_AFTER = 48
+"""So many steps after a correction, whose step may be warming up until then, one look decides whether it failed."""
+
 
 class Inspector:
     """Decides when to look and what the looks mean.
@@ -75,7 +78,7 @@ class Inspector:
 
         Args:
             improved_step: Step at which the loss last improved.
-            act_step: Step of the correction on trial; a single look well after it is enough.
+            act_step: Step of the correction on trial, if any.
         """
         self._take()
         look, self._look = self._look, None
@@ -91,15 +94,16 @@ class Inspector:
         improved = improved_step > since + BETWEEN
         if since < 0 or improved:
             self._constant_since = self._looked
-        again = since >= 0 and self._looked - since >= BETWEEN and not improved
-        return again or (act_step is not None and self._looked - act_step >= BETWEEN)
+        if act_step is not None:
+            return self._looked - act_step >= WELL_AFTER
+        return since >= 0 and self._looked - since >= BETWEEN and not improved
 
     def state(self) -> dict[str, Any]:
         """Return everything as plain values for a checkpoint."""
         self._take()
         return {
             "look": asdict(self._look) if self._look is not None else None,
-            "looking": self._looker.armed,
+            "looker": self._looker.state(),
             "steps": [self._looked, self._next, self._constant_since, self.varied],
             "flags": [self.stillborn, self.blind],
             "usual": self.usual,
@@ -111,9 +115,7 @@ class Inspector:
         self._looked, self._next, self._constant_since, self.varied = values["steps"]
         self.stillborn, self.blind = values["flags"]
         self.usual = {name: (mean, spread) for name, (mean, spread) in values["usual"].items()}
-        self._looker.disarm()
-        if values["looking"]:
-            self._looker.arm()
+        self._looker.load(values["looker"])
 
     def _take(self) -> None:
         look = self._looker.take()

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import dataclasses
 import math
 import time
 
@@ -8,7 +9,7 @@ from equipoise.fit.announcer import EVERY_S
 from equipoise.fit.job import Job
 from equipoise.fit.seeds import derive
 from equipoise.fit.state import State, seed_everything
-from equipoise.fit.step import govern, take_step
+from equipoise.fit.step import govern, govern_validation, take_step
 from equipoise.fit.stopping import Kept, copies
 
 GIVEN_UP = (StopReason.NOT_FINITE, StopReason.UNSTABLE)
@@ -100,10 +101,12 @@ def _look(job: Job, state: State) -> StopReason | None:
     state.recorder.history.record_epoch(state.recorder.step, loss, score)
     job.announcer.validated(loss, score)
     state.patience = state.patience.seen(loss, state.epoch, recipe.min_delta)
+    if state.governor is not None and state.governor.is_treating:  # patience begins when balance is found again
+        state.patience = dataclasses.replace(state.patience, best_epoch=state.epoch)
     state.plateau = state.plateau.seen(loss, state.epoch, recipe)
     state.tick()
-    if not math.isfinite(loss):
-        return StopReason.NOT_FINITE
+    if not math.isfinite(loss) and (reason := govern_validation(state)):
+        return reason
     if recipe.target_loss is not None and state.recorder.mean() <= recipe.target_loss:
         return StopReason.TARGET_REACHED
     if state.patience.is_over(state.epoch, recipe.patience):

@@ -12,6 +12,9 @@ from equipoise.fit.averaging import Average
 NOT_ROLLED_BACK = ("params", "lr", "train_mode")
 """Entries of a parameter group that are left alone: what it holds, the rate, which a schedule owns, and the mode."""
 
+LEAST = 0.01
+"""Root mean square of weights that counts as their size where they are smaller."""
+
 
 @dataclass(slots=True, eq=False)
 class Snapshot:
@@ -74,6 +77,21 @@ class Balanced:
             self.average.values = [snapshot.tensors[f"average.{i}"].clone() for i in range(count)]
         for parameter in self.parameters():
             parameter.grad = None
+
+    def moved(self, snapshot: Snapshot) -> float:
+        """Return how far the weights are from a snapshot, as a share of their size there; waits for the device."""
+        pairs = self._weights(snapshot)
+        return float(nn.utils.get_total_norm([one - before for one, before in pairs])) / self.size(snapshot)
+
+    def size(self, snapshot: Snapshot) -> float:
+        """Return the norm of all weights of a snapshot; weights that begin at zero count as at least `LEAST` each."""
+        weights = [before for _, before in self._weights(snapshot)]
+        least = LEAST * sum(weight.numel() for weight in weights) ** 0.5
+        return max(float(nn.utils.get_total_norm(weights)), least)
+
+    def _weights(self, snapshot: Snapshot) -> list[tuple[Tensor, Tensor]]:
+        named = [(f"network.{name}", one.detach()) for name, one in self.network.named_parameters()]
+        return [(one, snapshot.tensors[name]) for name, one in named if name in snapshot.tensors]
 
     def parameters(self) -> list[nn.Parameter]:
         """Return every parameter that an optimiser holds."""

@@ -4,7 +4,7 @@ from torch import nn
 
 from equipoise.core.stop import StopReason
 from equipoise.fit.alarms import Trouble
-from equipoise.fit.governor import Decision
+from equipoise.fit.governor import Decision, Governor
 from equipoise.fit.job import Job
 from equipoise.fit.penalties import add_penalties
 from equipoise.fit.schedules import multiplier
@@ -36,6 +36,8 @@ def take_step(job: Job, state: State) -> None:
     if rate != stepper.rate:
         stepper.set_rate(rate)
     stepper.step()
+    if governor is not None and recorder.step == 0:
+        governor.note_first_step()
     recorder.next_step()
     if state.average is not None:
         state.average.update(recorder.step)
@@ -58,7 +60,21 @@ def govern(state: State, *, at_end: bool = False) -> StopReason | None:
     governor.hear(*state.recorder.news())
     if not (due or governor.heard_badly):
         return None
-    decision = governor.judge(state.recorder.step)
+    return _done(state, governor, governor.judge(state.recorder.step))
+
+
+def govern_validation(state: State) -> StopReason | None:
+    """Let the governor act on a validation loss that is not finite; return why to stop, if it cannot help.
+
+    Where nothing was wrong before, neither in validations nor in training, the validation data are to blame.
+    """
+    governor = state.governor
+    if governor is None or not (state.kept.epoch > 0 or governor.is_alert):
+        return StopReason.NOT_FINITE
+    return _done(state, governor, governor.judge(state.recorder.step, overflowed=True))
+
+
+def _done(state: State, governor: Governor, decision: Decision) -> StopReason | None:
     if decision is Decision.GO_ON:
         return None
     state.recorder.forgiving = True

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from equipoise.core.act import Correction
-from equipoise.fit.activity import SCALED, Scaled, by_unit, untouched
+from equipoise.fit.activity import SCALED, Scaled, outputs_by_unit, untouched
+from equipoise.networks.surgery import draw_weights
+
+DRAWS = 16
+"""A unit whose new weights are silent as well is drawn again, at most so many times."""
 
 
 class Surgery:
@@ -108,12 +112,16 @@ class _Mender:
         if id(weight) in self._done or not weight.requires_grad:
             return None
         self._done.add(id(weight))
-        if self._what == "revive-units":
-            self.units += revive(module, output, self._generator)
-        else:
-            self.units += scale(module, output, *self._usual.get(name, (0.0, 1.0)))
         forward: Callable[..., Tensor] = type(module).forward  # past the hooks of this very call
-        return forward(module, *given)
+        if self._what == "scale-units":
+            self.units += scale(module, output, *self._usual.get(name, (0.0, 1.0)))
+            return forward(module, *given)
+        left = revive(module, output, self._generator)
+        self.units += left
+        for _ in range(DRAWS):  # a unit may be silent again on so few samples
+            output = forward(module, *given)
+            left = revive(module, output, self._generator) if left else 0
+        return output
 
 
 def revive(layer: Scaled, output: Tensor, generator: torch.Generator) -> int:
@@ -123,10 +131,10 @@ def revive(layer: Scaled, output: Tensor, generator: torch.Generator) -> int:
     2015). Outgoing weights stay: a network that says the same to every sample has no answer that new units could spoil
     (unlike in Sokar et al., ICML 2023, where they are set to zero).
     """
-    silent = by_unit(layer, output).amax(0) <= 0
+    silent = outputs_by_unit(layer, output).amax(0) <= 0
     weight, bias = layer.weight, layer.bias
     drawn = torch.empty(weight.shape, dtype=torch.float32)
-    nn.init.kaiming_normal_(drawn, nonlinearity="relu", generator=generator)
+    draw_weights(drawn, generator, rectified=True)
     places = silent.reshape(-1, *[1] * (weight.dim() - 1))
     weight.copy_(torch.where(places, drawn.to(weight), weight))
     if isinstance(bias, Tensor):
@@ -146,7 +154,7 @@ def scale(layer: Scaled, output: Tensor, mean: float, deviation: float) -> int:
         mean: The usual mean before the activation function.
         deviation: The usual standard deviation there.
     """
-    values = by_unit(layer, output)
+    values = outputs_by_unit(layer, output)
     now = values.mean(0)
     spread = (values - now).square().mean(0).sqrt()
     target = deviation if deviation > 0 else 1.0

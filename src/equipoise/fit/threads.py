@@ -41,7 +41,7 @@ def choose_threads(recipe: Recipe, network: Network, inputs: Tensor, device: tor
         return 1, "1 thread: no more are allowed or there"
     if device.type != "cpu":
         return available, f"{available} threads: all cores prepare batches"
-    work = operations(network, inputs) * 3  # forward, and about twice that backward
+    work = operations(network, lambda: network.scores(inputs)) * 3  # forward, and about twice that backward
     if work < TIMED_FROM:
         return 1, f"1 thread: a step of {work / 1e6:.3g} million operations is too small to share"
     return decide(available, lambda threads: step_seconds(network, inputs, threads))
@@ -83,8 +83,8 @@ def step_seconds(network: Network, inputs: Tensor, threads: int) -> float:
 
 
 @torch.no_grad()
-def operations(network: Network, inputs: Tensor) -> float:
-    """Return floating-point operations of one forward pass over a batch of raw inputs.
+def operations(network: nn.Module, forward: Callable[[], object]) -> float:
+    """Return floating-point operations of one forward pass, made in evaluation mode.
 
     Matrix products, convolutions and attention are counted as they happen, LSTM layers from their weights.
     """
@@ -93,7 +93,7 @@ def operations(network: Network, inputs: Tensor) -> float:
     network.eval()
     try:
         with FlopCounterMode(display=False) as counter, lstm:
-            network.scores(inputs)
+            forward()
     finally:
         network.train(was_training)
     return float(counter.get_total_flops()) + lstm.operations

@@ -100,7 +100,7 @@ def reinitialised(network: nn.Module, heard: Sequence[Call], generator: torch.Ge
     rectified = _before_rectifiers(heard)
     for path, module in changed.named_modules():
         if isinstance(module, _LINEAR):
-            _draw(module.weight, path in rectified, generator)
+            draw_weights(module.weight, generator, rectified=path in rectified)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.RNNBase):
@@ -119,7 +119,8 @@ def _before_rectifiers(heard: Sequence[Call]) -> set[str]:
     return found
 
 
-def _draw(weight: Tensor, rectified: bool, generator: torch.Generator) -> None:
+def draw_weights(weight: Tensor, generator: torch.Generator, *, rectified: bool) -> None:
+    """Draw the weights of a layer anew, in place: He's where a rectifier follows, Glorot's elsewhere."""
     with torch.no_grad():
         if rectified:
             nn.init.kaiming_normal_(weight, generator=generator)
