@@ -35,7 +35,7 @@ def equipoise(given: Subject, budget_s: float) -> Answer:
         evaluate=given.evaluate,
         budget_s=budget_s,
     )
-    return json.loads(found.model_dump_json())
+    return json.loads(found.model_dump_json()) | ({"healthy": None} if found.verdict == "unsure" else {})
 
 
 def _rules(module: str) -> Callable[[Subject, float], Answer]:

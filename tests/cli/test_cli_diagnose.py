@@ -62,6 +62,10 @@ def interrupted():
     return made | {"step": cut_off}
 
 
+def one_row():
+    return arguments(train=(INPUTS[:1], TARGETS[:1]), epochs=1)
+
+
 def interrupted_at_once():
     raise KeyboardInterrupt
 
@@ -152,6 +156,12 @@ def test_after_an_interrupt_it_prints_what_is_known(programs, monkeypatch, capsy
     assert not found.healthy
     assert "interrupted" in found.skipped
     assert found.symptoms, "probes that were done are kept"
+
+
+def test_an_unsure_program_ends_with_3_and_its_reason(programs, monkeypatch, capsys):
+    code, out, _ = ended(monkeypatch, capsys, "programs.py:one_row", "--trust", "--quiet", "--budget", "20s")
+    assert code == 3
+    assert out.startswith("unsure    Neither the training nor the probes could say")
 
 
 def test_an_interrupt_before_the_first_probe(programs, monkeypatch, capsys):

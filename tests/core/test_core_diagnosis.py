@@ -31,7 +31,7 @@ def diagnosis():
         fault="lr_too_low", where="optimizer.lr", confidence=0.9, evidence=("It crawls.",), treatment="Go on."
     )
     seen = Symptom(name="step-descends", verdict=Verdict.FAIL, claim="It crawls.", estimates={"multiple": exact(100.0)})
-    return Diagnosis(healthy=False, causes=(cause,), symptoms=(seen,), score={"own loop": float("nan")})
+    return Diagnosis(verdict="sick", causes=(cause,), symptoms=(seen,), score={"own loop": float("nan")})
 
 
 def test_a_diagnosis_survives_a_file(tmp_path):
@@ -41,10 +41,19 @@ def test_a_diagnosis_survives_a_file(tmp_path):
     assert again.score["own loop"] != again.score["own loop"]
 
 
+def test_only_a_healthy_verdict_is_healthy_also_in_a_file():
+    for verdict in ("healthy", "sick", "unsure"):
+        found = Diagnosis(verdict=verdict, reason="It was dark.")
+        assert found.healthy == (verdict == "healthy")
+        assert found.plain()["healthy"] == found.healthy
+        assert Diagnosis.read(found.plain()) == found
+    assert str(found) == "unsure: It was dark."
+
+
 def test_a_diagnosis_reads_as_a_list_of_causes_with_evidence_and_cure():
     text = str(diagnosis())
     assert text.splitlines() == ["1. lr_too_low at optimizer.lr (90%)", "   It crawls.", "   cure: Go on."]
-    assert str(Diagnosis(healthy=True, seconds=1.0)).startswith("healthy")
+    assert str(Diagnosis(verdict="healthy", seconds=1.0)).startswith("healthy")
 
 
 def test_a_preflight_is_healthy_until_a_probe_warns():

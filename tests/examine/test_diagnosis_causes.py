@@ -12,13 +12,10 @@ from equipoise.examine.diagnosis.readings import share
 GOOD = Course(
     skill=0.9,
     balanced=0.9,
-    best=0.9,
     train=0.95,
     finite=True,
     steps=500,
     epochs=20,
-    fall=0.9,
-    late_fall=0.01,
     jumps=0.02,
     loss_rise=0.0,
     update=2e-3,
@@ -26,7 +23,7 @@ GOOD = Course(
 
 
 def evidence(skill=0.9, reference=0.9, tried=(), **changes):
-    own = replace(GOOD, skill=skill, best=skill, train=skill)
+    own = replace(GOOD, skill=skill, train=skill)
     made = Evidence(
         own=own, plain=own, own_plainly=skill, reference=reference, ceiling=0.8, learnable=0.8, base=skill, tried=tried
     )

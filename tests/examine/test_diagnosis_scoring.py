@@ -7,7 +7,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score
 from torch import nn
 from torch.nn import functional
 
-from equipoise.examine.diagnosis.scoring import gain, goal_of, score, threshold
+from equipoise.examine.diagnosis.scoring import gain, score, threshold
+from equipoise.examine.probes.task import task_of
 
 GENERATOR = np.random.default_rng(0)
 
@@ -25,19 +26,19 @@ def outputs(n, columns):
         ((torch.arange(60) % 2).float().reshape(-1, 1), 1, "binary"),
         ((torch.arange(60) % 2), 2, "classes"),
         (torch.as_tensor(GENERATOR.integers(0, 2, (60, 5))).float(), 5, "multilabel"),
-        (torch.as_tensor(GENERATOR.normal(size=60)), 1, "regression"),
-        (torch.arange(60).float() * 7, 1, "regression"),
-        (torch.as_tensor(GENERATOR.normal(size=(60, 3))), 3, "regression"),
+        (torch.as_tensor(GENERATOR.normal(size=60)), 1, "values"),
+        (torch.arange(60).float() * 7, 1, "values"),
+        (torch.as_tensor(GENERATOR.normal(size=(60, 3))), 3, "values"),
     ],
 )
 def test_targets_say_what_is_asked_for(targets, columns, kind):
-    assert goal_of(targets, outputs(10, columns)).kind == kind
+    assert task_of(outputs(10, columns), targets).kind == kind
 
 
 def test_classes_score_as_a_reference_does():
     labels = torch.as_tensor(GENERATOR.integers(0, 3, 200))
     out = outputs(200, 3)
-    found = score(goal_of(labels, out), out, labels, 0.5)
+    found = score(task_of(out, labels), out, labels, 0.5)
     answers = out.argmax(1).numpy()
     assert found.value == pytest.approx(accuracy_score(labels, answers))
     assert found.balanced == pytest.approx(balanced_accuracy_score(labels, answers))
@@ -47,14 +48,14 @@ def test_classes_score_as_a_reference_does():
 def test_regression_scores_as_a_reference_does():
     wanted = torch.as_tensor(GENERATOR.normal(size=(200, 2)) * [1, 30])
     out = wanted + torch.as_tensor(GENERATOR.normal(size=(200, 2))) * torch.tensor([0.5, 10.0])
-    found = score(goal_of(wanted, out), out, wanted, 0.5)
+    found = score(task_of(out, wanted), out, wanted, 0.5)
     assert found.value == pytest.approx(r2_score(wanted, out), abs=1e-9)
     assert found.chance == 0
 
 
 def test_constant_answers_have_no_skill_and_infinite_ones_are_wrong():
     labels = torch.arange(90) % 3
-    goal = goal_of(labels, outputs(90, 3))
+    goal = task_of(outputs(90, 3), labels)
     assert score(goal, torch.ones(90, 3), labels, 0.5).skill <= 0
     broken = torch.full((90, 3), torch.nan)
     assert score(goal, broken, labels, 0.5).value == 0
@@ -62,19 +63,20 @@ def test_constant_answers_have_no_skill_and_infinite_ones_are_wrong():
 
 def test_a_binary_answer_is_cut_where_its_loss_is_undecided():
     targets, zeros = (torch.arange(8) % 2).float().reshape(-1, 1), torch.zeros(8, 1)
-    assert threshold(functional.binary_cross_entropy_with_logits, zeros, targets) == pytest.approx(0.0, abs=1e-6)
-    assert threshold(nn.MSELoss(), zeros, targets) == pytest.approx(0.5)
+    task = task_of(zeros, targets)
+    assert threshold(functional.binary_cross_entropy_with_logits, zeros, targets, task) == pytest.approx(0.0, abs=1e-6)
+    assert threshold(nn.MSELoss(), zeros, targets, task) == pytest.approx(0.5)
 
     def clipped(p, y):
         p = p.clamp(1e-7, 1 - 1e-7)
         return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
 
-    assert threshold(clipped, zeros, targets) == pytest.approx(0.5, abs=0.01)
+    assert threshold(clipped, zeros, targets, task) == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_gain_counts_in_standard_errors():
     labels = torch.arange(400) % 2
-    goal = goal_of(labels, outputs(400, 2))
+    goal = task_of(outputs(400, 2), labels)
     right = functional.one_hot(labels).double()
     worse = right.clone()
     worse[:40] = 1 - worse[:40]

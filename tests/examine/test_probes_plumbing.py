@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from equipoise.core.estimate import Verdict
+from equipoise.examine.probes.all import PROBES
 from equipoise.examine.probes.batch_independence import batch_independence
 from equipoise.examine.probes.deterministic_evaluation import deterministic_evaluation
 from equipoise.examine.probes.gradient_reach import gradient_reach
@@ -257,6 +258,52 @@ def test_gradients_that_pile_up():
         assert found.verdict == Verdict.FAIL
         assert found.where == ("loop.zero_grad",)
     assert gradients_cleared(own(never_cleared)).estimates["share of old gradients"].value == pytest.approx(1, abs=1e-3)
+
+
+def by_closure(clears: bool):
+    def step(network, optimizer, batch):
+        def closure():
+            if clears:
+                optimizer.zero_grad()
+            loss = CE(network(batch[0]), batch[1])
+            loss.backward()
+            return loss
+
+        return optimizer.step(closure)
+
+    return step
+
+
+def lbfgs(parameters: object) -> torch.optim.Optimizer:
+    return torch.optim.LBFGS(parameters, lr=0.1, max_iter=3)
+
+
+@pytest.mark.parametrize("optimizer", [adam, lbfgs])
+def test_gradients_made_in_a_closure_are_judged_as_the_optimiser_sees_them(optimizer):
+    for probe in (gradients_cleared, parameters_move, step_descends):
+        found = probe(own(by_closure(clears=True), optimizer=optimizer))
+        assert found.verdict == Verdict.PASS, found.claim
+    piled = gradients_cleared(own(by_closure(clears=False), optimizer=optimizer))
+    assert (piled.verdict, piled.where) == (Verdict.FAIL, ("loop.zero_grad",))
+
+
+class Lazy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.ReLU(), nn.LazyLinear(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("training", [setup(net(), lbfgs), setup(Lazy()), own(sound, Lazy)])
+def test_plain_loops_of_lbfgs_and_lazy_networks_are_probed_like_others(training):
+    for name, probe in PROBES.items():
+        found = probe(training)
+        assert found.verdict in (Verdict.PASS, Verdict.SKIPPED, Verdict.UNSURE), f"{name}: {found.claim}"
+        assert "raises" not in found.claim
+    lazy = [one for one in training.network.modules() if isinstance(one, nn.LazyLinear)]
+    assert all(one.has_uninitialized_params() for one in lazy), "only copies were given their shapes"
 
 
 def negative(parameters: object) -> torch.optim.Optimizer:

@@ -20,7 +20,7 @@ SYMPTOMS = (
     Symptom(name="dead-at-birth", verdict=Verdict.SKIPPED, claim="Not measured: no hidden rectified units."),
 )
 SICK = Diagnosis(
-    healthy=False,
+    verdict="sick",
     causes=CAUSES,
     symptoms=SYMPTOMS,
     score={"own loop": 0.1, "sound recipe": 0.95},
@@ -55,7 +55,7 @@ def test_the_verdict_comes_first_then_causes_probes_runs_and_what_was_skipped():
 
 
 def test_a_healthy_one_says_so():
-    text = diagnosis_lines(Diagnosis(healthy=True, symptoms=SYMPTOMS[1:2], seconds=1.0))
+    text = diagnosis_lines(Diagnosis(verdict="healthy", symptoms=SYMPTOMS[1:2], seconds=1.0))
     assert text.splitlines() == [
         "healthy   nothing was found that is worth a change (1.0 s)",
         "",
@@ -63,12 +63,13 @@ def test_a_healthy_one_says_so():
     ]
 
 
-def test_an_interrupted_one_claims_no_health():
-    found = Diagnosis(healthy=False, skipped={"interrupted": "this is what was known by then"})
-    assert diagnosis_lines(found, interrupted=True).startswith(
-        "unknown   interrupted before anything was found (0.0 s)"
-    )
+def test_one_without_a_cause_says_why():
+    reason = "It was interrupted before anything was found."
+    found = Diagnosis(verdict="unsure", reason=reason, skipped={"interrupted": "this is what was known by then"})
+    assert diagnosis_lines(found, interrupted=True).startswith(f"unsure    interrupted; {reason} (0.0 s)\n")
     assert "sick      interrupted; shape_broadcast" in diagnosis_lines(SICK, interrupted=True)
+    raises = Diagnosis(verdict="sick", reason="The training raises KeyError: 3.")
+    assert diagnosis_summary(raises) == "sick      The training raises KeyError: 3. (0.0 s)"
 
 
 def test_lines_keep_to_the_width_and_nothing_is_lost():

@@ -125,7 +125,7 @@ def diagnose(
     trust: Trust = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the verdict, the causes and their cures.")] = False,
 ) -> None:
-    """Find what is wrong with a training, where and why; exit with 1 when it is sick."""
+    """Find what is wrong with a training, where and why; exit with 1 when it is sick, 3 when that is unsure."""
     from equipoise.cli.diagnosing import carry_out
 
     code = carry_out(

@@ -12,6 +12,8 @@ from equipoise.examine.diagnosis.diagnose import INTERRUPTED
 from equipoise.report.diagnosis_lines import diagnosis_lines, diagnosis_summary
 from equipoise.run.diagnosing import diagnose_what
 
+UNSURE = 3
+"""Exit code where neither the training nor the probes could say."""
 CUT_OFF = 130
 """Exit code after Ctrl-C, as shells count it: 128 and the number of the signal."""
 
@@ -28,7 +30,7 @@ def carry_out(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Diagnose, print, and return the exit code: 0 healthy, 1 sick, 130 interrupted."""
+    """Diagnose, print, and return the exit code: 0 healthy, 1 sick, 3 unsure, 130 interrupted."""
     try:
         found = diagnose_what(
             what,
@@ -45,7 +47,7 @@ def carry_out(
         return CUT_OFF
     interrupted = INTERRUPTED in found.skipped
     print(_text(found, as_json=as_json, quiet=quiet, interrupted=interrupted))
-    return CUT_OFF if interrupted else int(not found.healthy)
+    return CUT_OFF if interrupted else {"healthy": 0, "sick": 1, "unsure": UNSURE}[found.verdict]
 
 
 def _text(found: Diagnosis, *, as_json: bool, quiet: bool, interrupted: bool) -> str:

@@ -1,6 +1,9 @@
 """What is wrong with a training, where, and how sure that is: symptoms, causes and the verdict on both."""
 
-from pydantic import Field
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, computed_field
 
 from equipoise.core.estimate import Estimate, Verdict
 from equipoise.core.record import Number, Record
@@ -48,27 +51,46 @@ class Cause(Record):
     treatment: str
 
 
+Health = Literal["healthy", "sick", "unsure"]
+
+
 class Diagnosis(Record):
     """The answer of `equipoise.diagnose`.
 
     Attributes:
-        healthy: Whether no fault was found that is worth a change.
+        verdict: `healthy` where no fault was found that is worth a change, `sick` where one was or the training raises,
+            and `unsure` where neither the training nor the probes could say.
+        reason: Why there is a verdict without a cause: what could not be measured, or what the training raises.
         causes: What is wrong, likeliest first; empty for a healthy training.
         symptoms: Everything that was seen, passes included.
         score: How well the training ends by its own loop, and what was compared with it, by name.
-        skipped: Probes that could not be made, each with its reason.
+        skipped: Probes and runs that could not be made, each with its reason.
         seconds: Wall-clock time it took.
     """
 
-    healthy: bool
+    verdict: Health
+    reason: str = ""
     causes: tuple[Cause, ...] = ()
     symptoms: tuple[Symptom, ...] = ()
     score: dict[str, Number] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
     seconds: float = 0.0
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def healthy(self) -> bool:
+        """Whether the verdict is `healthy`."""
+        return self.verdict == "healthy"
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any], *, origin: str = "record") -> Self:
+        """Return the diagnosis that plain values describe; see `Record.read`. `healthy` follows from the verdict."""
+        return super().read({name: one for name, one in values.items() if name != "healthy"}, origin=origin)
+
     def __str__(self) -> str:
         """Return the diagnosis as a person reads it."""
+        if not self.causes and not self.healthy:
+            return f"{self.verdict}: {self.reason}"
         if self.healthy:
             return f"healthy: {len(self.symptoms)} probes found nothing worth a change ({self.seconds:.1f} s)"
         lines = []

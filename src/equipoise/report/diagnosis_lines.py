@@ -45,16 +45,16 @@ def diagnosis_summary(found: Diagnosis, *, interrupted: bool = False, colour: bo
 
 
 def verdict_line(found: Diagnosis, *, interrupted: bool = False, colour: bool = False) -> str:
-    """Return the verdict in one line: healthy, sick, or unknown for a diagnosis that was cut off before it knew."""
+    """Return the verdict in one line: healthy, sick, or unsure with the reason."""
     took = f"({found.seconds:.1f} s)"
     cut = "interrupted; " if interrupted else ""
     if found.causes:
         first, *others = found.causes
         more = f", and {len(others)} more" if others else ""
         return f"{_painted('sick', Verdict.FAIL, colour)}  {cut}{_named(first)}{more} {took}"
-    if interrupted:
-        said = "interrupted before anything was found"
-        return f"{_painted('unknown', Verdict.UNSURE, colour)}  {said} {took}"
+    if not found.healthy:
+        kind = Verdict.UNSURE if found.verdict == "unsure" else Verdict.FAIL
+        return f"{_painted(found.verdict, kind, colour)}  {cut}{one_line(found.reason)} {took}"
     return f"{_painted('healthy', Verdict.PASS, colour)}  nothing was found that is worth a change {took}"
 
 

@@ -27,7 +27,7 @@ def epoch_cost(plan: Plan, splits: Splits) -> float:
     network = build(plan.network, splits.signature, splits.preprocessing, plan.seed)
     samples = min(COUNTED, len(splits.train))
     inputs, _ = splits.train.batch(torch.arange(samples))
-    return FORWARD_AND_BACKWARD * operations(network, inputs) / samples * len(splits.train)
+    return FORWARD_AND_BACKWARD * operations(network, lambda: network.scores(inputs)) / samples * len(splits.train)
 
 
 def at_cost(plan: Plan, ratio: float) -> Plan:

@@ -5,15 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from equipoise.fit.activity import by_unit
 from equipoise.networks.calls import Call, calls_and_results
+from equipoise.vitals.activations import BOUNDED
 
-BOUNDS = {
-    "sigmoid": (0.0, 1.0),
-    "hardsigmoid": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "hardtanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-}
 CLOSED_ABOVE_ZERO = ("relu", "relu6")
 NEAR = 0.02
 """Within this share of its range of an asymptote a value counts as saturated."""
@@ -57,15 +52,14 @@ def activity(network: nn.Module, inputs: Tensor) -> tuple[Activity, ...]:
 
 def _of(call: Call, out: Tensor, n: int) -> Activity:
     # A unit is a channel of a picture and a feature of anything else.
-    values = out.movedim(1, -1) if out.ndim == 4 else out
-    values = values.reshape(-1, values.shape[-1]).double()
+    values = by_unit(out, 1 if out.ndim == 4 else -1).double()
     silent = (values == 0).all(0).double().mean() if call.name in CLOSED_ABOVE_ZERO else torch.tensor(0.0)
     per_sample = out.reshape(n, -1).double()
     deviation = per_sample.std(0) if n > 1 else torch.ones(per_sample.shape[1])
     level = per_sample.abs().amax(0).clamp_min(1e-12)
     saturated = 0.0
-    if call.name in BOUNDS:
-        low, high = BOUNDS[call.name]
+    if call.name in BOUNDED:
+        low, high = BOUNDED[call.name]
         edge = NEAR * (high - low)
         saturated = float(((values < low + edge) | (values > high - edge)).double().mean())
     return Activity(

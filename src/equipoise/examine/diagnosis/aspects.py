@@ -1,7 +1,7 @@
 """The choices that make a training, each with a sound alternative that can be put in its place alone."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,16 +12,20 @@ from equipoise.examine.diagnosis.draft import (
     Draft,
     adam,
     balanced_loss,
+    everything_trained,
     faster,
     input_scale,
     output_activation,
     standardised_inputs,
     standardised_targets,
     with_network,
+    with_optimizer,
     with_output_activation,
     with_sound_head,
     with_sound_loss,
 )
+from equipoise.examine.probes.optimizers import held, with_options
+from equipoise.examine.probes.task import labels_of
 from equipoise.networks.calls import SQUASHING, Call
 from equipoise.networks.surgery import (
     bare_layers,
@@ -211,14 +215,16 @@ def _radius_log(weight: torch.Tensor) -> float:
 
 
 def _head_aspects(draft: Draft, heard: tuple[Call, ...]) -> tuple[Aspect, ...]:
-    goal = draft.judge.goal
+    task = draft.judge.task
+    if task.kind == "opaque":
+        return ()
     now = output_activation(heard)
     layers = [call.path for call in heard if call.kind == "weights"]
     path = heard[-1].path if now and heard[-1].path else (layers[-1] if layers else "")
     options: dict[str, nn.Module | None] = {"": None}
-    if goal.kind in ("classes", "one-hot"):
-        options |= {"softmax": nn.Softmax(-1), "log_softmax": nn.LogSoftmax(-1)}
-    elif goal.kind in ("binary", "multilabel"):
+    if task.categorical:
+        options |= {"softmax": nn.Softmax(task.axis), "log_softmax": nn.LogSoftmax(task.axis)}
+    elif task.kind in ("binary", "multilabel"):
         options |= {"sigmoid": nn.Sigmoid()}
     changes = tuple(
         partial(with_output_activation, activation=module) for name, module in options.items() if name != now
@@ -241,11 +247,11 @@ def _data_aspects(draft: Draft) -> tuple[Aspect, ...]:
     inputs, targets = draft.setup.train
     if inputs.is_floating_point():
         found.append(Aspect("inputs", {"unscaled_input": 1.0}, "inputs", (standardised_inputs,), input_doubt(draft)))
-    if draft.judge.goal.kind == "regression" and targets.is_floating_point():
+    if draft.judge.task.kind == "values" and targets.is_floating_point():
         found.append(
             Aspect("targets", {"unscaled_target": 1.0}, "targets", (standardised_targets,), target_doubt(draft))
         )
-    if draft.judge.goal.is_classification and rarest_share(draft) < 0.15:
+    if (draft.judge.task.categorical or draft.judge.task.kind == "binary") and rarest_share(draft) < 0.15:
         found.append(
             Aspect("class-weights", {"class_imbalance": 1.0}, "targets", (balanced_loss,), 1 - 4 * rarest_share(draft))
         )
@@ -280,18 +286,28 @@ def target_doubt(draft: Draft) -> float:
 
 def rarest_share(draft: Draft) -> float:
     """Return the share of the rarest class among the training targets, times half the number of classes."""
-    wanted = draft.setup.train[1]
-    labels = wanted.argmax(-1) if draft.judge.goal.kind == "one-hot" else wanted.reshape(-1).long()
-    counts = torch.bincount(labels.clamp_min(0), minlength=draft.judge.goal.classes)
-    return float(counts[counts > 0].min()) / len(labels) * draft.judge.goal.classes / 2
+    task = draft.judge.task
+    labels = labels_of(task, draft.setup.train[1]).flatten()
+    counts = torch.bincount(labels[labels >= 0], minlength=task.classes)
+    return float(counts[counts > 0].min() / counts.sum()) * task.classes / 2 if len(labels) else 1.0
 
 
 def _loop_aspects(draft: Draft) -> tuple[Aspect, ...]:
     setup = draft.setup
     steps = setup.epochs * math.ceil(len(setup.train[0]) / setup.batch_size)
-    group = draft.make_optimizer(setup.network.parameters()).param_groups[0]
+    optimizer = draft.make_optimizer(setup.network.parameters())
+    decay = max(float(group.get("weight_decay", 0.0) or 0.0) for group in optimizer.param_groups)
+    holds = held(optimizer)
+    untrained = any(one.requires_grad and id(one) not in holds for one in setup.network.parameters())
     found = [
-        Aspect("optimizer", {"wrong_optimizer": 1.0}, _optimizer_field(draft), (adam,), 0.4),
+        Aspect(
+            "trained-parameters",
+            {"parameters_not_updated": 1.0},
+            "optimizer.params",
+            (everything_trained,),
+            0.5 if untrained else 0.0,
+        ),
+        Aspect("optimizer", {"wrong_optimizer": 1.0}, _optimizer_field(optimizer), (adam,), 0.4),
         Aspect(
             "rate-up", {"lr_too_low": 1.0}, "optimizer.lr", tuple(partial(faster, factor=f) for f in (10, 100)), 0.4
         ),
@@ -303,7 +319,7 @@ def _loop_aspects(draft: Draft) -> tuple[Aspect, ...]:
             0.4,
         ),
     ]
-    if float(group.get("weight_decay", 0.0) or 0.0) > 1e-3:
+    if decay > 1e-3:
         found.append(Aspect("decay", {"over_regularised": 1.0}, "optimizer.weight_decay", (_no_decay,), 0.8))
     if setup.batch_size < 8:
         doubt = 0.9 if setup.batch_size <= 2 else 0.6
@@ -317,12 +333,9 @@ def _loop_aspects(draft: Draft) -> tuple[Aspect, ...]:
     return (*found, Aspect("epochs", {"too_few_epochs": 1.0}, "loop.epochs", (_longer,), 0.4))
 
 
-def _optimizer_field(draft: Draft) -> str:
-    made = draft.make_optimizer(draft.setup.network.parameters())
-    group = made.param_groups[0]
-    if float(group.get("eps", 1e-8)) > 1e-4:
-        return "optimizer.eps"
-    return "optimizer.lr"
+def _optimizer_field(optimizer: torch.optim.Optimizer) -> str:
+    floor = max(float(group.get("eps", 1e-8)) for group in optimizer.param_groups)
+    return "optimizer.eps" if floor > 1e-4 else "optimizer.lr"
 
 
 def _longer(draft: Draft) -> Draft:
@@ -335,15 +348,7 @@ def _longer(draft: Draft) -> Draft:
 
 
 def _no_decay(draft: Draft) -> Draft:
-    made = draft.make_optimizer
-
-    def make(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        optimizer = made(parameters)
-        for group in optimizer.param_groups:
-            group["weight_decay"] = 0.0
-        return optimizer
-
-    return replace(draft, setup=replace(draft.setup, optimizer=make))
+    return with_optimizer(draft, with_options(draft.make_optimizer, lambda _: {"weight_decay": 0.0}))
 
 
 def _usual_batch(draft: Draft) -> Draft:

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from equipoise.examine.diagnosis.runs import Judge, with_rate
-from equipoise.examine.diagnosis.scoring import Goal, threshold
-from equipoise.examine.probes.setup import Batch, Loss, MakeOptimizer, Setup
+from equipoise.examine.diagnosis.judge import Judge, evaluated
+from equipoise.examine.diagnosis.scoring import threshold
+from equipoise.examine.probes.optimizers import MakeOptimizer, for_all, for_the_same, with_rate
+from equipoise.examine.probes.setup import Batch, Loss, Setup
+from equipoise.examine.probes.task import Task, canonical, labels_of
 from equipoise.networks.calls import Call, calls
 from equipoise.networks.surgery import with_modules, without_output_activation
 
@@ -41,12 +43,10 @@ class Draft:
 
     def heard(self) -> tuple[Call, ...]:
         """Return the calls of a forward pass."""
-        return calls(self.setup.network, self.setup.train[0][:4])
+        return calls(self.setup.network, self.setup.train[0][:4].clone())
 
     def outputs(self) -> Tensor:
         """Return what the network puts out for a few training rows."""
-        from equipoise.examine.diagnosis.runs import evaluated
-
         return evaluated(self.setup.network, self.setup.train[0][:64])
 
 
@@ -63,7 +63,7 @@ def with_optimizer(draft: Draft, make: MakeOptimizer) -> Draft:
 def with_loss(draft: Draft, loss: Loss) -> Draft:
     """Return the draft with another loss; answers are cut where that loss is undecided."""
     few = draft.setup.train[1][:64]
-    cut = threshold(loss, draft.outputs()[: len(few)], few)
+    cut = threshold(loss, draft.outputs()[: len(few)], few, draft.judge.task)
     return replace(draft, setup=replace(draft.setup, loss=loss), judge=replace(draft.judge, cut=cut))
 
 
@@ -73,8 +73,13 @@ def faster(draft: Draft, factor: float) -> Draft:
 
 
 def adam(draft: Draft) -> Draft:
-    """Return the draft with Adam at its usual constants."""
-    return with_optimizer(draft, partial(torch.optim.Adam, lr=1e-3))
+    """Return the draft with Adam at its usual constants, for the parameters that its optimiser holds."""
+    return with_optimizer(draft, for_the_same(draft.make_optimizer, partial(torch.optim.Adam, lr=1e-3)))
+
+
+def everything_trained(draft: Draft) -> Draft:
+    """Return the draft whose optimiser holds all of the network's parameters."""
+    return with_optimizer(draft, for_all(draft.make_optimizer))
 
 
 def standardised_inputs(draft: Draft) -> Draft:
@@ -129,18 +134,16 @@ def with_output_activation(draft: Draft, activation: nn.Module | None) -> Draft:
 
 def with_sound_loss(draft: Draft) -> Draft:
     """Return the draft with the loss that suits its task and what its network puts out."""
-    return with_loss(draft, sound_loss(draft.judge.goal, output_activation(draft.heard())))
+    return with_loss(draft, sound_loss(draft.judge.task, output_activation(draft.heard())))
 
 
 def with_sound_head(draft: Draft) -> Draft:
     """Return the draft whose network puts out scores without an activation, under the loss that takes them."""
-    goal = draft.judge.goal
+    task = draft.judge.task
     changed = with_network(draft, without_output_activation(draft.setup.network, draft.heard()) or draft.setup.network)
-    outputs = changed.outputs()
-    width = outputs.shape[1] if outputs.ndim == 2 else 1
-    if goal.kind in ("classes", "one-hot") and width < goal.classes:
-        changed = with_network(changed, _wider_output(changed, goal.classes))
-    return with_loss(changed, sound_loss(goal, ""))
+    if task.categorical and canonical(task, changed.outputs()).shape[2] < task.classes:
+        changed = with_network(changed, _wider_output(changed, task.classes))
+    return with_loss(changed, sound_loss(task, ""))
 
 
 def _wider_output(draft: Draft, width: int) -> nn.Module:
@@ -157,29 +160,32 @@ def output_activation(heard: Iterable[Call]) -> str:
     return last[0].name if last and last[0].kind == "activation" and last[0].is_output else ""
 
 
-def sound_loss(goal: Goal, activation: str) -> Loss:
+def sound_loss(task: Task, activation: str) -> Loss:
     """Return the loss that suits a task, for outputs behind an activation."""
-    if goal.kind in ("classes", "one-hot"):
-        return partial(_class_loss, activation)
-    if goal.kind in ("binary", "multilabel"):
-        return partial(_yes_or_no_loss, activation)
+    if task.categorical:
+        return partial(_class_loss, task, activation)
+    if task.kind in ("binary", "multilabel"):
+        return partial(_yes_or_no_loss, task, activation)
     return _squared_error
 
 
-def _class_loss(activation: str, outputs: Tensor, targets: Tensor) -> Tensor:
-    labels = targets.argmax(-1) if targets.ndim > 1 and targets.shape[-1] > 1 else targets.reshape(len(targets)).long()
+def _class_loss(task: Task, activation: str, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    labels = labels_of(task, targets).flatten()
+    scores = canonical(task, outputs).flatten(0, 1)
     if activation == "log_softmax":
-        return functional.nll_loss(outputs, labels)
+        return functional.nll_loss(scores, labels, weights, ignore_index=-1)
     if activation in ("softmax", "sigmoid"):
-        return functional.nll_loss(outputs.clamp_min(1e-7).log(), labels)
-    return functional.cross_entropy(outputs, labels)
+        return functional.nll_loss(scores.clamp_min(1e-7).log(), labels, weights, ignore_index=-1)
+    return functional.cross_entropy(scores, labels, weights, ignore_index=-1)
 
 
-def _yes_or_no_loss(activation: str, outputs: Tensor, targets: Tensor) -> Tensor:
-    wanted = targets.reshape(outputs.shape).to(outputs.dtype)
+def _yes_or_no_loss(
+    task: Task, activation: str, outputs: Tensor, targets: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    wanted = (targets > task.middle).reshape(outputs.shape).to(outputs.dtype)
     if activation in ("softmax", "sigmoid"):
-        return functional.binary_cross_entropy(outputs.clamp(1e-7, 1 - 1e-7), wanted)
-    return functional.binary_cross_entropy_with_logits(outputs, wanted)
+        return functional.binary_cross_entropy(outputs.clamp(1e-7, 1 - 1e-7), wanted, weight)
+    return functional.binary_cross_entropy_with_logits(outputs, wanted, weight)
 
 
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -188,18 +194,16 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def balanced_loss(draft: Draft) -> Draft:
     """Return the draft with a loss that weighs every class alike."""
-    goal = draft.judge.goal
-    wanted = draft.setup.train[1]
-    labels = wanted.argmax(-1) if goal.kind == "one-hot" else wanted.reshape(-1).long()
-    weights = len(labels) / torch.bincount(labels, minlength=goal.classes).clamp_min(1) / goal.classes
+    task = draft.judge.task
+    labels = labels_of(task, draft.setup.train[1]).flatten()
+    labels = labels[labels >= 0]
+    weights = len(labels) / torch.bincount(labels, minlength=task.classes).clamp_min(1) / task.classes
     changed = with_sound_head(draft)
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        if goal.kind == "binary":
-            yes = targets.reshape(outputs.shape).to(outputs.dtype)
-            weight = weights[0] * (1 - yes) + weights[1] * yes
-            return functional.binary_cross_entropy_with_logits(outputs, yes, weight=weight)
-        which = targets.argmax(-1) if goal.kind == "one-hot" else targets.reshape(-1).long()
-        return functional.cross_entropy(outputs, which, weight=weights.to(outputs.dtype))
+        if task.kind == "binary":
+            picked = weights.to(outputs)[labels_of(task, targets)].reshape(outputs.shape)
+            return _yes_or_no_loss(task, "", outputs, targets, picked)
+        return _class_loss(task, "", outputs, targets, weights.to(outputs))
 
     return replace(changed, setup=replace(changed.setup, loss=loss))

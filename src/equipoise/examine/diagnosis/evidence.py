@@ -40,13 +40,10 @@ class Course:
     Attributes:
         skill: Score at the end between chance (0) and perfect (1); negative below chance.
         balanced: Mean recall over the classes.
-        best: Skill at its best look.
         train: Skill on the training part at the end.
         finite: Whether every loss was finite.
         steps: Steps taken.
         epochs: Passes over the data.
-        fall: Share of the first loss that was lost by the end.
-        late_fall: Share of the first loss that was lost in the last quarter.
         jumps: Standard deviation of the last quarter's losses about their trend over the mean of the first losses.
         loss_rise: By how much the validation loss ended above its lowest look, as a share of the first.
         update: Median ratio of a step to the weights, over layers and steps; NaN where unknown.
@@ -57,13 +54,10 @@ class Course:
 
     skill: float
     balanced: float
-    best: float
     train: float
     finite: bool
     steps: int
     epochs: int
-    fall: float
-    late_fall: float
     jumps: float
     loss_rise: float
     update: float
@@ -81,24 +75,27 @@ class Evidence:
         plain: The training with a plain loop, plainly evaluated; equal to `own` where the loop is plain.
         own_plainly: Skill of its own loop's network, plainly evaluated.
         reference: Skill of the sound recipe on the same network.
-        ceiling: Skill of classical learners on the same data.
-        learnable: Skill of classical learners on the training part alone, by cross-validation.
+        ceiling: Skill of classical learners on the same data; 0 where unknown.
+        learnable: Skill of classical learners on the training part alone, by cross-validation; 1 where unknown.
         reference_z: How many standard errors the sound recipe is better than `base`.
         base: Skill of the training that the choices were changed in; cut short where the whole would take too long.
         tried: The choices that were changed.
         heard: What the streaming detectors heard while the training ran as it is.
         at_birth: Dead, saturated and constant shares before the first step, as in `Course`.
-        rate: Learning rate of the optimiser's first group; negative where it climbs.
+        rate: Largest learning rate of the optimiser's groups; negative where that group climbs.
         is_plain: Whether a step of the own loop is a plain step.
         movement: How far a step of the own loop moves the weights, over how far a plain step does.
+        complete: Whether its own loop was run to its end.
+        telling: Whether a score says anything: not where all targets are alike.
+        unmade: Runs of ours that raised, each with what they raised.
     """
 
     own: Course
     plain: Course
     own_plainly: float
     reference: float
-    ceiling: float
-    learnable: float
+    ceiling: float = 0.0
+    learnable: float = 1.0
     base: float = 0.0
     reference_z: float = 9.0
     tried: tuple[Tried, ...] = field(default=())
@@ -107,3 +104,6 @@ class Evidence:
     rate: float = 1e-3
     is_plain: bool = True
     movement: float = 1.0
+    complete: bool = True
+    telling: bool = True
+    unmade: dict[str, str] = field(default_factory=dict)

@@ -1,12 +1,18 @@
 """The runs of a diagnosis: the training as it is, the sound recipe, each choice changed alone and left out alone."""
 
+import copy
+import itertools
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict
@@ -15,10 +21,23 @@ from equipoise.examine.diagnosis.activity import Activity, activity
 from equipoise.examine.diagnosis.classical import ceiling, learnable
 from equipoise.examine.diagnosis.draft import Draft
 from equipoise.examine.diagnosis.evidence import Course, Evidence
-from equipoise.examine.diagnosis.runs import Judge, Outcome, evaluated, judged_rows, optimizer_like, plain, run
-from equipoise.examine.diagnosis.scoring import Score, goal_of, threshold
-from equipoise.examine.diagnosis.variations import ENOUGH, WORTH, Teller, varied
-from equipoise.examine.probes.setup import Running, Setup, batches, experiment, plain_step, restarted, take_step
+from equipoise.examine.diagnosis.judge import Judge, judge_of
+from equipoise.examine.diagnosis.runs import Outcome, plain, run
+from equipoise.examine.diagnosis.scoring import Score
+from equipoise.examine.diagnosis.variations import ENOUGH, WORTH, Base, Teller, raised, varied
+from equipoise.examine.probes.optimizers import optimizer_like
+from equipoise.examine.probes.setup import (
+    Batch,
+    CannotRestartError,
+    Running,
+    Setup,
+    batches,
+    experiment,
+    plain_step,
+    restarted,
+    rows,
+    take_step,
+)
 
 CERTAIN = 6.0
 """A probe with this weight saw the mechanism itself."""
@@ -42,26 +61,53 @@ STEPS_COMPARED = 6
 Shares = tuple[tuple[float, str], tuple[float, str], tuple[float, str]]
 
 
+class OwnRunError(Exception):
+    """Raised when the user's own training raises; the message says what."""
+
+
+@contextmanager
+def own_part() -> Iterator[None]:
+    """Tell what the user's own training raises apart from what breaks in a run of ours.
+
+    Raises:
+        OwnRunError: Something was raised inside.
+    """
+    try:
+        yield
+    except CannotRestartError:
+        raise
+    except Exception as problem:  # a training may raise anything
+        raise OwnRunError(raised(problem)) from problem
+
+
 def draft_of(setup: Setup) -> Draft:
     """Return the training with a plain loop and the judge of its task.
 
     Raises:
-        CannotRestartError: It cannot be started anew.
+        CannotRestartError: It cannot be started anew, or not be judged.
+        OwnRunError: It raises at its start.
     """
     with experiment():
-        start = restarted(setup)
-    outputs = evaluated(start.network, setup.train[0][:64])
-    goal = goal_of(setup.train[1], outputs)
-    cut = threshold(setup.loss, outputs, setup.train[1][:64])
-    judge = Judge(goal, cut, judged_rows(setup.validation or setup.train))
+        with own_part():
+            start = restarted(setup)
+        try:
+            judge = judge_of(setup, start.network)
+        except Exception as problem:  # the network may need more than its inputs
+            with own_part():
+                take_step(setup, restarted(setup), rows(setup.train, slice(0, setup.batch_size)))
+            raise CannotRestartError(f"its loop runs, but its outputs cannot be judged: {raised(problem)}") from problem
     made = setup.optimizer
-    if isinstance(made, torch.optim.Optimizer) or setup.begin is not None:
-        made = optimizer_like(start.optimizer)
+    if isinstance(made, Optimizer) or setup.begin is not None:
+        if not isinstance(start.optimizer, Optimizer):
+            raise CannotRestartError(f"its optimiser is a {type(start.optimizer).__name__}, of which no other is made")
+        made = optimizer_like(start.optimizer, start.network)
     return Draft(replace(plain(setup), network=start.network, optimizer=made), judge)
 
 
-def gather(setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_progress: Listener = silent) -> Evidence:
-    """Run the training and its variations, and return what they show.
+def gather(
+    setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_progress: Listener = silent
+) -> Iterator[Evidence]:
+    """Run the training and its variations, and yield what they show, ever more of it.
 
     Args:
         setup: The training as its user wrote it.
@@ -70,87 +116,132 @@ def gather(setup: Setup, deadline: float, symptoms: Sequence[Symptom] = (), on_p
         on_progress: Told of every run.
 
     Raises:
-        CannotRestartError: It cannot be started anew.
+        CannotRestartError: It cannot be started anew, or not be judged.
+        OwnRunError: It raises.
     """
     draft = draft_of(setup)
-    told = Teller(on_progress)
-    plain_run = told.run(
-        "plain", lambda: run(draft.setup, draft.judge, deadline=deadline, listening=setup.step is None)
-    )
-    same, movement = compare_steps(setup)
-    own_run = plain_run
-    if setup.step is not None:
-        own_run = told.run("own loop", lambda: run(setup, draft.judge, deadline=deadline, listening=True))
-        # A schedule shows only later.
-        same = same and abs(own_run.score.skill - plain_run.score.skill) < WORTH
-    seen = judged_by_user(setup, draft.judge, own_run)
+    told = Teller(on_progress, deadline)
+    found = None
+    for found in _gathered(setup, draft, told, symptoms):
+        yield replace(found, unmade=dict(told.unmade))
+    if found is not None and told.unmade:
+        yield replace(found, unmade=dict(told.unmade))
+
+
+def _gathered(setup: Setup, draft: Draft, told: Teller, symptoms: Sequence[Symptom]) -> Iterator[Evidence]:
+    whose, as_it_is = ("plain", draft.setup) if setup.step is None else ("own loop", setup)
+    with own_part():
+        own_run = told.run(whose, lambda: run(as_it_is, draft.judge, deadline=told.deadline, listening=True))
+        seen = judged_by_user(setup, draft.judge, own_run)
     own = course(own_run, seen.skill, seen.balanced, draft)
-    birth = _shares(activity(draft.setup.network, draft.setup.train[0][:LOOKED_AT]))
     found = Evidence(
         own=own,
-        plain=course(plain_run, plain_run.score.skill, plain_run.score.balanced, draft),
+        plain=own,
         own_plainly=own_run.score.skill,
-        reference=plain_run.score.skill,
-        ceiling=ceiling(draft.setup.train, draft.judge),
-        learnable=learnable(draft.setup.train, draft.judge),
-        at_birth=birth,
+        reference=own_run.score.skill,
+        at_birth=_shares(activity(draft.setup.network, draft.setup.train[0][:LOOKED_AT].clone())),
         heard=own_run.symptoms,
         rate=rate_of(draft),
-        is_plain=same,
-        movement=movement,
+        complete=own_run.complete,
+        telling=_is_telling(draft.judge),
     )
-    if not plain_run.complete or min(own.skill, plain_run.score.skill) >= ENOUGH:
-        return found
+    yield found
+    plain_run: Outcome | None = own_run
+    if setup.step is not None:
+        found, plain_run = _beside(found, setup, draft, own_run, told)
+        yield found
+    found = _by_classical(found, draft, told)
+    yield found
+    if plain_run is None or not plain_run.complete or min(own.skill, plain_run.score.skill) >= ENOUGH:
+        return
     explained = any(
         one.verdict is Verdict.FAIL and fault in EXPLAINING and weight >= CERTAIN
         for one in symptoms
         for fault, weight in one.suggests.items()
     )
     paired = any(one.name == "loss-pairing" and one.verdict is Verdict.PASS for one in symptoms)
-    return varied(found, draft, plain_run, deadline, told, explained=explained, paired=paired)
+    base = Base(plain_run.score, plain_run.seconds)
+    yield from varied(found, draft, base, told, explained=explained, paired=paired)
+
+
+def _beside(
+    found: Evidence, setup: Setup, draft: Draft, own_run: Outcome, told: Teller
+) -> tuple[Evidence, Outcome | None]:
+    """Return the evidence with a plain loop beside the user's own, and the run of it, where that can be made."""
+    compared = told.attempt("steps beside plain ones", lambda: compare_steps(setup, told.deadline))
+    plain_run = told.attempt("plain", lambda: run(draft.setup, draft.judge, deadline=told.deadline))
+    if plain_run is None or not plain_run.complete:
+        return found, None
+    same, movement = compared or (True, 1.0)
+    return (
+        replace(
+            found,
+            plain=course(plain_run, plain_run.score.skill, plain_run.score.balanced, draft),
+            reference=plain_run.score.skill,
+            # A schedule shows only later.
+            is_plain=same and abs(own_run.score.skill - plain_run.score.skill) < WORTH,
+            movement=movement,
+        ),
+        plain_run,
+    )
+
+
+def _by_classical(found: Evidence, draft: Draft, told: Teller) -> Evidence:
+    """Return the evidence with what classical learners reach on the judged rows, and on training rows alone."""
+    train, judge = draft.setup.train, draft.judge
+    judged = told.attempt("classical learners", lambda: ceiling(train, judge, told.deadline))
+    alone = told.attempt("classical learners by halves", lambda: learnable(train, judge, told.deadline))
+    return replace(
+        found,
+        ceiling=found.ceiling if judged is None else judged,
+        learnable=found.learnable if alone is None else alone,
+    )
+
+
+def _is_telling(judge: Judge) -> bool:
+    """Return whether a score can tell answers apart: not where all targets are alike."""
+    targets = judge.data[1]
+    return judge.own is not None or len(targets.reshape(len(targets), -1).unique(dim=0)) > 1
 
 
 def rate_of(draft: Draft) -> float:
-    """Return the learning rate of a training's first parameter group; negative where it climbs."""
-    group = draft.make_optimizer(draft.setup.network.parameters()).param_groups[0]
-    rate = float(group.get("lr", 1e-3))
-    return -rate if group.get("maximize") else rate
+    """Return the largest learning rate of a training's parameter groups; negative where that group climbs."""
+    groups = draft.make_optimizer(draft.setup.network.parameters()).param_groups
+    rates = [float(group.get("lr", 1e-3)) * (-1 if group.get("maximize") else 1) for group in groups]
+    return max(rates, key=abs)
 
 
-def compare_steps(setup: Setup) -> tuple[bool, float]:
+def compare_steps(setup: Setup, deadline: float = math.inf) -> tuple[bool, float]:
     """Return whether the loop's own steps are plain steps, and how far they move over how far plain ones do.
 
     Both start from one copy of the weights and take the same batches under the same random numbers.
+
+    Args:
+        setup: The training, with a loop of its own.
+        deadline: Value of `time.perf_counter` from which no further step is compared.
     """
-    if setup.step is None:
-        return True, 1.0
     with experiment():
         own = restarted(setup)
-        twin = _twin(own)
+        network = copy.deepcopy(own.network)
+        twin = Running(network, optimizer_like(own.optimizer, own.network)(network.parameters()))
     first = {name: one.detach().clone() for name, one in twin.network.named_parameters()}
-    for state, is_own in ((own, True), (twin, False)):
-        with experiment(seed=3):
-            generator = torch.Generator().manual_seed(3)
-            for count, batch in enumerate(batches(setup, generator, epochs=STEPS_COMPARED)):
-                if count == STEPS_COMPARED:
-                    break
-                if is_own:
-                    take_step(setup, state, batch)
-                else:
-                    plain_step(setup.loss, state.network, state.optimizer, batch)
+    given = batches(setup, torch.Generator().manual_seed(3), epochs=STEPS_COMPARED)
+    taken: list[Batch] = []
+    with experiment(seed=3):
+        for batch in itertools.islice(given, STEPS_COMPARED):
+            take_step(setup, own, batch)
+            taken.append(batch)
+            if time.perf_counter() > deadline:
+                break
+    with experiment(seed=3):
+        for batch in taken:
+            plain_step(setup.loss, twin.network, twin.optimizer, batch)
     moved = [_moved(state, first) for state in (own, twin)]
     same = all(
         torch.allclose(a, b, rtol=1e-4, atol=1e-7)
         for a, b in zip(own.network.state_dict().values(), twin.network.state_dict().values(), strict=False)
     )
     return same, moved[0] / moved[1] if moved[1] > 0 else 1.0
-
-
-def _twin(own: Running) -> Running:
-    import copy
-
-    network = copy.deepcopy(own.network)
-    return Running(network, optimizer_like(own.optimizer)(network.parameters()))
 
 
 def _moved(state: Running, first: dict[str, Tensor]) -> float:
@@ -164,39 +255,37 @@ def _moved(state: Running, first: dict[str, Tensor]) -> float:
 
 def judged_by_user(setup: Setup, judge: Judge, outcome: Outcome) -> Score:
     """Return the score of a trained network as the user's own evaluation sees it."""
-    if setup.evaluate is None:
+    if setup.evaluate is None or not outcome.complete:
         return outcome.score
-    with experiment(), torch.no_grad():
-        outputs = setup.evaluate(outcome.state.network, judge.data[0])
-    return judge.of(torch.as_tensor(outputs), judge.data[1])
+    answer = partial(setup.evaluate, outcome.state.network)
+    with experiment():
+        if judge.own is None:
+            return judge.by(answer)
+        try:
+            return judge.by(answer)
+        except Exception:  # it returns answers, of which the loss makes nothing
+            return outcome.score
 
 
 def course(outcome: Outcome, skill: float, balanced: float, draft: Draft) -> Course:
     """Return how a run went, as plain numbers."""
     losses = outcome.losses
-    size = max(1, len(losses) // 8)
-    start = float(np.mean(losses[: max(1, min(size, 5))]))
-    scale = abs(start) if start else 1.0
+    start = float(np.mean(losses[: max(1, min(len(losses) // 8, 5))]))
     late = losses[-max(2, len(losses) // 4) :]
-    halves = np.array_split(late, 2)
-    trend = float(np.mean(halves[0]) - np.mean(halves[1])) * 2 if len(late) > 3 else 0.0
-    held = outcome.held_losses
+    held = np.array([look.loss for look in outcome.looks])
     rise = float(held[-1] - np.nanmin(held)) if np.isfinite(held).any() and np.isfinite(held[-1]) else 0.0
-    known = outcome.updates[np.isfinite(outcome.updates)]
-    shares = _shares(activity(outcome.state.network, draft.setup.train[0][:LOOKED_AT]))
+    known = [look.update for look in outcome.looks if math.isfinite(look.update)]
+    shares = _shares(activity(outcome.state.network, draft.setup.train[0][:LOOKED_AT].clone()))
     return Course(
         skill=skill,
         balanced=balanced,
-        best=outcome.best.skill,
         train=outcome.train.skill,
         finite=outcome.finite,
         steps=len(losses),
         epochs=draft.setup.epochs,
-        fall=(start - float(np.mean(losses[-size:]))) / scale,
-        late_fall=trend / scale,
-        jumps=float(np.std(late)) / scale,
+        jumps=float(np.std(late)) / (abs(start) or 1.0),
         loss_rise=rise / max(1e-12, abs(float(held[0]))),
-        update=float(np.median(known)) if len(known) else math.nan,
+        update=float(np.median(known)) if known else math.nan,
         dead=shares[0],
         saturated=shares[1],
         constant=shares[2],

@@ -1,63 +1,37 @@
 """One run of a training from its start, and what came of it."""
 
 import contextlib
-import inspect
 import math
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from equipoise.core.diagnosis import Symptom
-from equipoise.examine.diagnosis.scoring import Goal, Score, score
-from equipoise.examine.probes.setup import (
-    Batch,
-    MakeOptimizer,
-    Running,
-    Setup,
-    batches,
-    experiment,
-    restarted,
-    rows,
-    take_step,
-)
+from equipoise.examine.diagnosis.judge import Judge, judged_rows
+from equipoise.examine.diagnosis.scoring import Score
+from equipoise.examine.probes.setup import Running, Setup, batches, experiment, restarted, rows, take_step
 from equipoise.vitals.watch import watch
 
-EVALUATED_AT_ONCE = 512
-MOST_JUDGED = 2000
-"""Rows that a network is judged on, at most."""
 LOOKS = 8
-"""How often a run is judged while it goes on."""
+"""How often a run is looked at while it goes on."""
+
+FEW_JUDGED = 128
+"""Rows that a run is judged on that was cut off, at most."""
+
+
+class OutOfTimeError(Exception):
+    """Raised when the time is spent before a run of ours has come to its end, and so says nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judge:
-    """How outputs become a score.
+class Look:
+    """How a run stood at one step: loss on the judged rows, and the median update-to-weight ratio."""
 
-    Attributes:
-        goal: What the targets ask for.
-        cut: Output above which the answer to a binary question is yes.
-        data: Inputs and targets that it is judged on.
-        decode: Maps outputs to the unit of the targets.
-    """
-
-    goal: Goal
-    cut: float
-    data: Batch
-    decode: Callable[[Tensor], Tensor] = lambda outputs: outputs
-
-    def judge(self, network: nn.Module, data: Batch | None = None) -> Score:
-        """Return the score of a network, in evaluation mode, on `data` or on its own."""
-        inputs, targets = self.data if data is None else data
-        return self.of(evaluated(network, inputs), targets)
-
-    def of(self, outputs: Tensor, targets: Tensor) -> Score:
-        """Return the score of outputs."""
-        return score(self.goal, self.decode(outputs), targets, self.cut)
+    loss: float
+    update: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +40,9 @@ class Outcome:
 
     Attributes:
         score: How good the network is at the end.
-        best: How good it was at its best look.
-        train: How good it is on the training rows at the end.
+        train: How good it is on the training rows at the end, where it was looked at on its way.
         losses: (steps,) loss of every step.
-        held_losses: (looks,) loss on the judged rows.
-        updates: (looks,) median over layers of the norm of a step over the norm of the weights.
+        looks: How it stood on its way, where it was looked at, and at the end.
         finite: Whether every loss was finite.
         complete: Whether it was run to its end.
         state: The network and optimiser at the end.
@@ -79,11 +51,9 @@ class Outcome:
     """
 
     score: Score
-    best: Score
     train: Score
     losses: np.ndarray
-    held_losses: np.ndarray
-    updates: np.ndarray
+    looks: tuple[Look, ...]
     finite: bool
     complete: bool
     state: Running
@@ -91,26 +61,8 @@ class Outcome:
     seconds: float
 
 
-def evaluated(network: nn.Module, inputs: Tensor) -> Tensor:
-    """Return a network's outputs in evaluation mode; the mode is put back."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.no_grad():
-            parts = [network(inputs[i : i + EVALUATED_AT_ONCE]) for i in range(0, len(inputs), EVALUATED_AT_ONCE)]
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    return torch.cat(parts)
-
-
-def judged_rows(data: Batch) -> Batch:
-    """Return the rows that a network is judged on: all, or the first of many."""
-    return rows(data, slice(0, MOST_JUDGED))
-
-
 def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf, listening: bool = False) -> Outcome:
-    """Train from the start and judge.
+    """Train from the start, look at it on its way, and judge.
 
     Args:
         setup: The training; its own loop is used where it has one.
@@ -124,34 +76,34 @@ def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf
     """
     began = time.perf_counter()
     generator = torch.Generator().manual_seed(seed)
-    total = setup.epochs * math.ceil(len(setup.train[0]) / setup.batch_size)
-    looks = {max(1, round(total * (i + 1) / LOOKS)) for i in range(LOOKS)}
+    total = steps_of(setup)
+    at = {max(1, round(total * (i + 1) / LOOKS)) for i in range(LOOKS)}
     losses: list[float] = []
-    seen: list[Look] = []
+    looks: list[Look] = []
+    late = False
     with experiment(seed):
-        state = restarted(setup)
-        if setup.begin is None:
-            state.network.train()
+        state = _started(setup)
         vitals = watch(state.network, state.optimizer) if listening else None
         with vitals or contextlib.nullcontext():
             for batch in batches(setup, generator):
-                is_look = len(losses) + 1 in looks
+                is_look = len(losses) + 1 in at
                 before = weights_of(state.network) if is_look else {}
                 losses.append(float(take_step(setup, state, batch)))
-                if is_look:
-                    seen.append(_look(setup, judge, state, before))
-                if time.perf_counter() > deadline:
+                late = time.perf_counter() > deadline
+                if is_look and len(losses) < total and not late:
+                    looks.append(Look(judge.look(state.network, setup.loss)[1], _update(state, before)))
+                if late:
                     break
-        if len(losses) not in looks:
-            seen.append(_look(setup, judge, state, {}))
-        train = judge.judge(state.network, judged_rows(setup.train))
+        # What was cut off has no time left to be judged on every row.
+        few = slice(0, FEW_JUDGED if late else None)
+        score, loss = replace(judge, data=rows(judge.data, few)).look(state.network, setup.loss)
+        looks.append(Look(loss, _update(state, before)))
+        train = judge.judge(state.network, rows(judged_rows(setup.train), few))
     return Outcome(
-        score=seen[-1].score,
-        best=max((one.score for one in seen), key=lambda one: one.value),
+        score=score,
         train=train,
         losses=np.array(losses),
-        held_losses=np.array([one.loss for one in seen]),
-        updates=np.array([one.update for one in seen]),
+        looks=tuple(looks),
         finite=bool(np.isfinite(losses).all()),
         complete=len(losses) == total,
         state=state,
@@ -160,29 +112,50 @@ def run(setup: Setup, judge: Judge, *, seed: int = 1, deadline: float = math.inf
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """How a run stood at one step: score, loss on the judged rows, and the median update-to-weight ratio."""
+def run_whole(setup: Setup, judge: Judge, *, deadline: float = math.inf, seed: int = 1) -> tuple[Score, float]:
+    """Train from the start to the end without a look on the way, and return the score and how long it took.
 
-    score: Score
-    loss: float
-    update: float
+    Args:
+        setup: The training; its own loop is used where it has one.
+        judge: How the network is judged.
+        deadline: Value of `time.perf_counter` at which it is given up.
+        seed: Seeds the order of the rows and everything random in the loop.
+
+    Raises:
+        CannotRestartError: It cannot be started anew.
+        OutOfTimeError: It was given up.
+    """
+    began = time.perf_counter()
+    with experiment(seed):
+        state = _started(setup)
+        for batch in batches(setup, torch.Generator().manual_seed(seed)):
+            if time.perf_counter() > deadline:
+                raise OutOfTimeError
+            take_step(setup, state, batch)
+        return judge.judge(state.network), time.perf_counter() - began
 
 
-def _look(setup: Setup, judge: Judge, state: Running, before: dict[str, Tensor]) -> Look:
-    outputs = evaluated(state.network, judge.data[0])
-    try:
-        with torch.no_grad():
-            loss = float(setup.loss(outputs, judge.data[1]))
-    except Exception:  # a loss may depend on the size of the batch
-        loss = math.nan
-    after = weights_of(state.network)
+def _started(setup: Setup) -> Running:
+    state = restarted(setup)
+    if setup.begin is None:
+        state.network.train()
+    return state
+
+
+def steps_of(setup: Setup) -> int:
+    """Return how many steps a training takes."""
+    return setup.epochs * math.ceil(len(setup.train[0]) / setup.batch_size)
+
+
+def _update(state: Running, before: dict[str, Tensor]) -> float:
+    """Return the median over layers of the norm of a step over the norm of the weights; NaN where unknown."""
+    after = weights_of(state.network) if before else {}
     ratios = [
         float((after[name] - old).norm() / old.norm().clamp_min(1e-12))
         for name, old in before.items()
         if name in after and after[name].shape == old.shape
     ]
-    return Look(judge.of(outputs, judge.data[1]), loss, float(np.median(ratios)) if ratios else math.nan)
+    return float(np.median(ratios)) if ratios else math.nan
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
@@ -190,36 +163,6 @@ def weights_of(network: nn.Module) -> dict[str, Tensor]:
     return {
         name: one.detach().clone() for name, one in network.named_parameters() if one.requires_grad and one.ndim > 1
     }
-
-
-def optimizer_like(optimizer: Optimizer) -> MakeOptimizer:
-    """Return a function that makes optimisers of the same kind and constants for other parameters."""
-    kind: Callable[..., Optimizer] = type(optimizer)
-    group = optimizer.param_groups[0]
-    options = {name: group[name] for name in optimizer.defaults if name in group}
-    taken = inspect.signature(kind).parameters
-    # Checked by the constructor only where they are ordinary: a faulty value is put in afterwards.
-    safe = {name: value for name, value in optimizer.defaults.items() if name in taken} | {"lr": 1e-3}
-
-    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        made = kind(parameters, **safe)
-        for one in made.param_groups:
-            one.update(options)
-        return made
-
-    return make
-
-
-def with_rate(optimizer: MakeOptimizer, factor: float) -> MakeOptimizer:
-    """Return a maker of optimisers whose learning rates are `factor` times as large."""
-
-    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        made = optimizer(parameters)
-        for group in made.param_groups:
-            group["lr"] *= factor
-        return made
-
-    return make
 
 
 def plain(setup: Setup) -> Setup:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +34,13 @@ class Trace:
 
     Attributes:
         calls: Calls of modules without children and of recurrent and attention layers, in order of their end.
-        outputs: What the network returned.
+        outputs: The first tensor of what the network returned.
+        returned: All that it returned.
     """
 
     calls: list[Call] = field(default_factory=list)
     outputs: Tensor | None = None
+    returned: Any = None
 
     def last(self) -> str:
         """Return the path of the module that makes the outputs: the last whose result they are, else the last run."""
@@ -83,7 +86,8 @@ def trace(network: nn.Module, inputs: Tensor, *, keep_graph: bool = False) -> Tr
     """
     seen = Trace()
     with listening(parts(network), seen.calls.append, keep_graph=keep_graph), torch.set_grad_enabled(keep_graph):
-        seen.outputs = first_tensor(network(inputs))
+        seen.returned = network(inputs)
+        seen.outputs = first_tensor(seen.returned)
     return seen
 
 

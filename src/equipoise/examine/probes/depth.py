@@ -46,7 +46,7 @@ def by_depth(network: nn.Module, loss: Loss, batch: Batch) -> list[Depth]:
     layers = [(call, call.outputs) for call in ordered if call.outputs is not None and call.outputs.requires_grad]
     if not layers or seen.outputs is None:
         return []
-    value = loss(seen.outputs, batch[1])
+    value = loss(seen.returned, batch[1])
     gradients: tuple[Tensor | None, ...] = torch.autograd.grad(value, [made for _, made in layers], allow_unused=True)
     n = len(batch[0])
     return [

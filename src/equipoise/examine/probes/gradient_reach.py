@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Verdict, exact
 from equipoise.examine.probes.anatomy import listening, parts
+from equipoise.examine.probes.optimizers import held
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.sampling import sample_batches
 from equipoise.examine.probes.setup import Batch, Running, Setup, plain_step, running
-from equipoise.examine.probes.stepping import held
 
 NAME = "gradient-reach"
 _BATCHES, _STEPS = 4, 6

@@ -1,14 +1,14 @@
 """`gradients-cleared`: does every step use the gradients since the last one, and no older ones?"""
 
 import torch
-from torch import Tensor
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
+from equipoise.examine.probes.optimizers import held
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.sampling import sample_batches
 from equipoise.examine.probes.setup import Setup, restarted
-from equipoise.examine.probes.stepping import Named, held, take_steps
+from equipoise.examine.probes.stepping import Named, looks, take_steps
 
 NAME = "gradients-cleared"
 _CALLS, _WANTED = 40, 4
@@ -26,24 +26,18 @@ def gradients_cleared(setup: Setup) -> Symptom:
             name=NAME, verdict=Verdict.PASS, claim="The plain loop clears gradients before each backward pass."
         )
     state = restarted(setup)
-    if isinstance(state.optimizer, torch.optim.LBFGS):
-        raise InapplicableError("the optimiser takes several backward passes a step")
     state.network.zero_grad(set_to_none=True)
     holds = held(state.optimizer)
     # Only what the optimiser holds can be its to clear.
     owned = {name for name, one in state.network.named_parameters() if id(one) in holds}
-    since: Named = {}
     older: Named = {}
     shares: list[float] = []
     batches = sample_batches(setup, _CALLS, size=setup.batch_size)
-    for taken in take_steps(setup, state, batches, _CALLS):
-        since = _sum(since, taken.fresh)
-        if not taken.at_steps:
-            continue
-        share = _share_of_old(taken.at_steps[-1], since, {name: older[name] for name in older.keys() & owned})
+    for brought, found in looks(take_steps(setup, state, batches, _CALLS)):
+        share = _share_of_old(found, brought, {name: older[name] for name in older.keys() & owned})
         if share is not None:
             shares.append(share)
-        older, since = taken.at_steps[-1], dict[str, Tensor]()
+        older = found
         if len(shares) >= _WANTED:
             break
     if not shares:
@@ -65,17 +59,6 @@ def gradients_cleared(setup: Setup) -> Symptom:
         suggests={"missing_zero_grad": 7.0},
         estimates=estimates,
     )
-
-
-def _sum(one: Named, other: Named) -> Named:
-    return {name: _plus(one.get(name), other.get(name)) for name in one.keys() | other.keys()}
-
-
-def _plus(one: Tensor | None, other: Tensor | None) -> Tensor:
-    if one is None or other is None:
-        kept = other if one is None else one
-        return kept if kept is not None else torch.zeros(())
-    return one + other
 
 
 def _share_of_old(found: Named, since: Named, older: Named) -> float | None:

@@ -30,7 +30,12 @@ def initial_loss(setup: Setup) -> Symptom:
     within a nat of it is sound; the interval of the difference comes from parts of the samples.
     """
     given = contract(setup)
-    if given.loss.accepts == "unknown" or given.loss.indifferent or given.end.kind in ("constant",):
+    if (
+        given.task.kind == "opaque"
+        or given.loss.accepts == "unknown"
+        or given.loss.indifferent
+        or given.end.kind in ("constant",)
+    ):
         raise InapplicableError("the loss or the outputs leave no best constant answer; see `loss-pairing`")
     inputs, targets = sample(setup, _ROWS)
     network = running(setup).network.eval()

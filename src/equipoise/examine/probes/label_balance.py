@@ -6,6 +6,7 @@ import torch
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
 from equipoise.examine.probes.categories import categories_of
+from equipoise.examine.probes.contract import contract
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.setup import Setup, running
 from equipoise.networks.foreign import first_tensor
@@ -27,9 +28,13 @@ def label_balance(setup: Setup) -> Symptom:
     counts = np.bincount(labels)
     counts = counts[counts > 0]
     n = int(counts.sum())
+    if len(counts) == 1 or counts.max() > 10 * counts.min():
+        task = contract(setup).task
+        if not task.of_labels:  # counts of things, or numbers that only the loss can read
+            raise InapplicableError("the loss does not read the targets as classes")
     if len(counts) == 1:
-        claim = f"All {n} samples have one and the same label. Check the labels."
-        suggests = {"wrong_labels": 3.0, "class_imbalance": 1.0} if n >= 8 else {}
+        claim = f"All {n} samples have one and the same label: there is nothing to tell apart. Check the labels."
+        suggests = {"wrong_labels": 5.0, "class_imbalance": 1.0} if n >= 8 else {}
         verdict = Verdict.FAIL if n >= 8 else Verdict.UNSURE
         return Symptom(name=NAME, verdict=verdict, claim=claim, where=("targets",), suggests=suggests)
     shares = counts / n

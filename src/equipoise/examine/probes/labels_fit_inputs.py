@@ -33,6 +33,8 @@ def labels_fit_inputs(setup: Setup) -> Symptom:
     References:
         P. Geurts, D. Ernst, L. Wehenkel. Extremely randomized trees. Machine Learning 2006.
     """
+    if setup.opaque:
+        raise InapplicableError("only the loss can read the targets")
     parts = {"training": setup.train}
     if setup.validation is not None and setup.validation[0].shape[1:] == setup.train[0].shape[1:]:
         parts["validation"] = setup.validation

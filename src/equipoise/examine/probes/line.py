@@ -13,6 +13,8 @@ MULTIPLES: tuple[float, ...] = tuple(10.0**k for k in range(-3, 7))
 """Multiples of a step at which the loss is asked first; then half a decade to both sides of the best."""
 
 _SMALL_STEP = 1e-3
+_MOST = 0.9
+"""Share of the fall that counts as most of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,10 @@ class Line:
         full: Loss after the whole step, on other samples.
         best: Multiple of the step at which the loss is least, on other samples; 0 where no multiple lowers it.
         least: Loss there.
+        near: Smallest multiple that brings nine tenths of that fall: where a loss has no least value, since the classes
+            can be told apart ever more surely, the best multiple says nothing.
         own_full: Loss after the whole step, relative to that before, on the step's own samples.
-        size: Euclidean length of the step, relative to that of the parameters.
+        size: Euclidean length of the step, relative to that of the parameters that it moves.
         falls: Whether a thousandth of the parameters' length along the step lowers the loss on the step's own samples
             more than as much against it.
     """
@@ -36,6 +40,7 @@ class Line:
     full: float
     best: float
     least: float
+    near: float
     own_full: float
     size: float
     falls: bool
@@ -96,16 +101,16 @@ def line_of(slope: Slope, at: Named, step: Named, own: Batch, other: Batch) -> L
     taken = torch.cat([step[name].double().flatten() for name in names]) if names else torch.zeros(1)
     lengths = float(down.norm() * taken.norm())
     cosine = float(down @ taken) / lengths if lengths > 0 else 0.0
-    weights = torch.cat([one.double().flatten() for one in at.values()])
+    weights = torch.cat([at[name].double().flatten() for name in step])
     size = float(taken.norm()) / max(float(weights.norm()), 1e-12)
-    start, full, best, least = _least(slope, at, step, other)
+    start, full, best, least, near = _least(slope, at, step, other)
     small = min(0.1, _SMALL_STEP / max(size, 1e-12))
     own_start, ahead, behind, own_full = slope.along(at, step, own, (0.0, small, -small, 1.0))
-    return Line(cosine, start, full, best, least, _number(own_full) - own_start, size, ahead < behind)
+    return Line(cosine, start, full, best, least, near, _number(own_full) - own_start, size, ahead < behind)
 
 
-def _least(slope: Slope, at: Named, step: Named, other: Batch) -> tuple[float, float, float, float]:
-    """Return the loss before and after a step, the multiple of it where the loss is least, and the loss there."""
+def _least(slope: Slope, at: Named, step: Named, other: Batch) -> tuple[float, float, float, float, float]:
+    """Return `start`, `full`, `best`, `least` and `near` of a line."""
     start, *values = slope.along(at, step, other, (0.0, *MULTIPLES))
     full = _number(values[MULTIPLES.index(1.0)])
     tried = dict(zip(MULTIPLES, map(_number, values), strict=True))
@@ -113,9 +118,14 @@ def _least(slope: Slope, at: Named, step: Named, other: Batch) -> tuple[float, f
     sides = (best / 10**0.5, best * 10**0.5)
     tried |= dict(zip(sides, map(_number, slope.along(at, step, other, sides)), strict=True))
     best = min(tried, key=lambda multiple: tried[multiple])
-    if tried[best] < start - 1e-6 * abs(start):
-        return start, full, best, tried[best]
-    return start, full, 0.0, start
+    if tried[best] >= start - 1e-6 * abs(start):
+        return start, full, 0.0, start, 0.0
+    enough = start - _MOST * (start - tried[best])
+    near = min(multiple for multiple in tried if tried[multiple] <= enough)
+    between = near / 10**0.5
+    if _number(slope.along(at, step, other, (between,))[0]) <= enough:
+        near = between
+    return start, full, best, tried[best], near
 
 
 def _number(value: float) -> float:
@@ -132,14 +142,6 @@ def _put(parameters: dict[str, nn.Parameter], values: Named) -> None:
 def dimension(step: Named) -> int:
     """Return how many numbers a step moves."""
     return sum(one.numel() for one in step.values())
-
-
-def added(one: Named, other: Named) -> Named:
-    """Return the sum of two sets of tensors by name."""
-    total = dict(one)
-    for name, value in other.items():
-        total[name] = total[name] + value if name in total else value
-    return total
 
 
 def joined(batches: list[Batch]) -> Batch:

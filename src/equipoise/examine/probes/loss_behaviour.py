@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from equipoise.examine.probes.loss_aim import aims_at_targets
 from equipoise.examine.probes.loss_forms import FORMS, Accepts, Domain, Form, points
 from equipoise.examine.probes.task import Task, aligned, as_outputs, canonical
 
@@ -34,6 +35,8 @@ class LossBehaviour:
         mixes_samples: Whether what one sample's output should be depends on another sample's target.
         indifferent: Whether its value does not depend on the outputs at all.
         summed: Whether it grows with the number of samples.
+        at_targets: Whether it is least, or greatest, where outputs are their targets: else the targets mean something
+            that only the loss knows.
     """
 
     form: str
@@ -44,6 +47,11 @@ class LossBehaviour:
     mixes_samples: bool
     indifferent: bool
     summed: bool
+    at_targets: bool = True
+
+
+UNKNOWN = LossBehaviour("unknown", "unknown", 0, False, "finite", False, False, False, at_targets=False)
+"""A loss that cannot be asked: its outputs or targets have a structure that only it knows."""
 
 
 def loss_behaviour(loss: Loss, outputs: Tensor, targets: Tensor, task: Task) -> LossBehaviour:
@@ -58,20 +66,26 @@ def loss_behaviour(loss: Loss, outputs: Tensor, targets: Tensor, task: Task) -> 
         targets: Targets (n, ...) of the same samples.
         task: What the targets show; see `task_of`.
     """
+    if task.kind == "opaque" or len(outputs) != len(targets) or outputs.dim() == 0:
+        return UNKNOWN
     bench = _bench(loss, outputs, targets, task)
     profiles = {domain: bench.profiles(domain) for domain in DOMAINS}
     form = _form(bench, profiles)
     below = bench.below_zero()
     usable = next((domain for domain in DOMAINS if profiles[domain] is not None), None)
+    mixes, sign = usable is not None and bench.mixes(usable), bench.sign(form)
+    # A loss that broadcasts is a broken one of its kind.
+    broadcasts = mixes and outputs.shape != targets.shape and outputs.numel() == targets.numel()
     return LossBehaviour(
         form=form.name if form else "unknown",
         accepts=form.accepts if form else _accepted(bench, below),
-        sign=bench.sign(form),
+        sign=sign,
         normalises=bench.normalises(),
         below_zero=below,
-        mixes_samples=usable is not None and bench.mixes(usable),
+        mixes_samples=mixes,
         indifferent=all(one is None or float(one.values.std(1).max()) < 1e-9 for one in profiles.values()),
         summed=bench.summed(),
+        at_targets=form is not None or broadcasts or aims_at_targets(bench.call, bench.dense, task, sign),
     )
 
 
@@ -177,8 +191,8 @@ class _Bench:
                 break
             wrong = self.dense.roll(shift, 0)
         if self.task.kind != "values" and not (form and form.accepts == "values"):
-            span = max(self.task.high - self.task.low, _tiny) if self.task.kind == "binary" else 1.0
-            low = self.task.low if self.task.kind == "binary" else 0.0
+            two = self.task.kind in ("binary", "multilabel") and self.task.high > self.task.low
+            low, span = (self.task.low, self.task.high - self.task.low) if two else (0.0, 1.0)
             right, wrong = (0.05 + 0.9 * (one - low) / span for one in (right, wrong))
             if not self.task.categorical and torch.equal(right, wrong):
                 wrong = 1 - right
@@ -220,9 +234,6 @@ class _Bench:
         return math.isfinite(both) and not _close(once, both) and _close(2 * once, both)
 
 
-_tiny = 1e-12
-
-
 def _bench(loss: Loss, outputs: Tensor, targets: Tensor, task: Task) -> _Bench:
     """Choose a few samples whose targets differ, and put them first."""
     flat = targets.detach().double().reshape(len(targets), -1)
@@ -256,6 +267,8 @@ def _distance(bench: _Bench, seen: _Profiles | None, form: Form) -> float:
     """
     if seen is None or bench.dense is None:
         return math.inf
+    if form.domain == "unit" and form.accepts == "values" and not 0 <= bench.task.low <= bench.task.high <= 1:
+        return math.inf  # on one side of every target a hinge looks like an absolute error
     slopes: list[float] = []
     worst = 0.0
     for place, row in enumerate(bench.rows):

@@ -9,7 +9,7 @@ from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Verdict, exact
 from equipoise.examine.probes.anatomy import trace
 from equipoise.examine.probes.loss_behaviour import loss_behaviour
-from equipoise.examine.probes.probe import InapplicableError, probe
+from equipoise.examine.probes.probe import probe
 from equipoise.examine.probes.raised import Complaint, of_forward, of_loss
 from equipoise.examine.probes.sampling import sample, targets_of
 from equipoise.examine.probes.setup import Loss, Setup, restarted, running, take_step
@@ -36,10 +36,12 @@ def loss_shapes(setup: Setup) -> Symptom:
         outputs = network(inputs)
     except Exception as problem:  # whatever the user's network raises
         return _alone(problem) if _runs(network.eval(), inputs) else _of(of_forward(problem, network, inputs))
-    if not isinstance(outputs, Tensor):
-        raise InapplicableError(f"the network returns a {type(outputs).__name__}, whose parts only its loss knows")
     where_last = trace(network, inputs).where_last()
+    if setup.opaque or not isinstance(outputs, Tensor):
+        return _of_structure(setup.loss, outputs, targets, where_last)
     if outputs.dim() == 0 or len(outputs) != len(inputs):
+        if _takes(setup.loss, outputs, targets) and not _spelled_out(setup.loss, outputs, targets):
+            return _of_structure(setup.loss, outputs, targets, where_last)
         got = f"{len(inputs)} samples give outputs of shape {tuple(outputs.shape)}"
         cure = "Keep the samples on the first axis, with x.flatten(1) in place of x.view(-1, ...)."
         return _failed(f"{got}. {cure}", ("loop.forward", where_last), {"batch_mixing": 5.0, "shape_broadcast": 2.0})
@@ -50,6 +52,29 @@ def loss_shapes(setup: Setup) -> Symptom:
     except Exception as problem:  # whatever the user's loss raises
         return _of(of_loss(problem, setup.loss, outputs.detach(), targets, where_last))
     return _of_value(setup, value, outputs.detach(), targets, where_last)
+
+
+def _of_structure(loss: Loss, outputs: object, targets: Tensor, where_last: str) -> Symptom:
+    """Judge a loss of outputs or targets that it alone knows how to read."""
+    said = f"outputs of shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+    try:
+        value = torch.as_tensor(loss(outputs, targets))  # type: ignore[arg-type]
+    except Exception as problem:  # whatever the user's loss raises
+        first_line = (str(problem).splitlines() or [""])[0][:160]
+        claim = f"The loss raises {type(problem).__name__} ({first_line}) on {said} from the network."
+        suggests = {"loss_mismatch": 3.0, "shape_broadcast": 3.0}
+        return _failed(f"{claim} Give it the parts that it takes.", ("loss", "targets"), suggests)
+    return _of_number(value, said, where_last) or Symptom(
+        name=NAME, verdict=Verdict.PASS, claim=f"The loss takes {said} from the network, and has a gradient."
+    )
+
+
+@torch.no_grad()
+def _takes(loss: Loss, outputs: Tensor, targets: Tensor) -> bool:
+    try:
+        return math.isfinite(float(loss(outputs, targets.clone())))
+    except Exception:  # whatever the user's loss raises
+        return False
 
 
 @torch.no_grad()
@@ -81,14 +106,11 @@ def _with_extremes(setup: Setup, targets: Tensor) -> Tensor:
 
 def _of_value(setup: Setup, value: Tensor, outputs: Tensor, targets: Tensor, where_last: str) -> Symptom:
     shapes = f"outputs {tuple(outputs.shape)} and targets {tuple(targets.shape)}"
-    if value.numel() != 1:
-        claim = f"The loss of {shapes} has shape {tuple(value.shape)}; backward needs one number. Take its mean."
-        return _failed(claim, ("loss",), {"loss_mismatch": 4.0})
-    if not math.isfinite(float(value)):
+    if value.numel() == 1 and not math.isfinite(float(value)):
         return _not_finite(float(value), outputs, shapes, where_last)
-    if not value.requires_grad:
-        claim = f"The loss of {shapes} has no gradient. Remove detach(), no_grad(), argmax and conversions to numpy."
-        return _failed(claim, ("loss", "loop.forward"), {"parameters_without_gradient": 6.0})
+    broken = _of_number(value, shapes, where_last)
+    if broken is not None:
+        return broken
     task = task_of(outputs, targets_of(setup))
     behaviour = loss_behaviour(setup.loss, outputs, targets, task)
     if outputs.shape != targets.shape and _spelled_out(setup.loss, outputs, targets):
@@ -100,6 +122,20 @@ def _of_value(setup: Setup, value: Tensor, outputs: Tensor, targets: Tensor, whe
         claim = f"The loss of {shapes} pulls a sample's outputs towards other samples' targets."
         return Symptom(name=NAME, verdict=Verdict.WARN, claim=claim, where=("loss",), suggests={"batch_mixing": 2.5})
     return Symptom(name=NAME, verdict=Verdict.PASS, claim=f"The loss takes {shapes}, sample by sample.")
+
+
+def _of_number(value: Tensor, what: str, where_last: str) -> Symptom | None:
+    """Return what keeps a loss from being sent backward, if anything does."""
+    if value.numel() != 1:
+        claim = f"The loss of {what} has shape {tuple(value.shape)}; backward needs one number. Take its mean."
+        return _failed(claim, ("loss",), {"loss_mismatch": 4.0})
+    if not math.isfinite(float(value)):
+        claim = f"The loss of {what} is {float(value)} before the first step: it is undefined there."
+        return _failed(claim, ("loss", where_last), {"loss_mismatch": 3.5, "bad_initialization": 2.0})
+    if not value.requires_grad:
+        claim = f"The loss of {what} has no gradient. Remove detach(), no_grad(), argmax and conversions to numpy."
+        return _failed(claim, ("loss", "loop.forward"), {"parameters_without_gradient": 6.0})
+    return None
 
 
 def _not_finite(value: float, outputs: Tensor, shapes: str, where_last: str) -> Symptom:

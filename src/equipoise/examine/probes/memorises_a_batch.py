@@ -25,7 +25,6 @@ from equipoise.examine.probes.setup import (
     running,
     take_step,
 )
-from equipoise.networks.foreign import first_tensor
 
 NAME = "memorises-a-batch"
 _ROWS, _STEPS, _OWN_STEPS, _SHARE_S = 16, 200, 150, 0.35
@@ -207,7 +206,7 @@ def _value(network: nn.Module, loss: Loss, batch: Batch) -> float:
     modes = [(module, module.training) for module in network.modules()]
     kept = [one.detach().clone() for one in network.buffers()]
     without_dropout(network)
-    value = float(loss(first_tensor(network(batch[0])), batch[1]))
+    value = float(loss(network(batch[0]), batch[1]))
     for buffer, before in zip(network.buffers(), kept, strict=True):
         buffer.copy_(before)
     for module, training in modes:

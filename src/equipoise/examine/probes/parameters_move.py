@@ -2,10 +2,11 @@
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
+from equipoise.examine.probes.optimizers import held
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.sampling import sample, sample_batches
 from equipoise.examine.probes.setup import Running, Setup, restarted
-from equipoise.examine.probes.stepping import Taken, held, take_steps
+from equipoise.examine.probes.stepping import Taken, take_steps
 
 NAME = "parameters-move"
 _STEPS = 20

@@ -1,20 +1,14 @@
 """What a probe is: an experiment on a training that leaves everything as found and never breaks its caller."""
 
-import copy
 import functools
-import random
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from collections.abc import Callable
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict
 from equipoise.examine.probes.sampling import sample
-from equipoise.examine.probes.setup import CannotRestartError, Setup, experiment, running
+from equipoise.examine.probes.setup import CannotRestartError, Setup, experiment, restarted, running, take_step
+from equipoise.examine.probes.untouched import untouched
 
 Probe = Callable[[Setup], Symptom]
 
@@ -53,9 +47,12 @@ def probe(name: str) -> Callable[[Probe], Probe]:
 def _broken(name: str, setup: Setup, problem: Exception) -> Symptom:
     first_line = (str(problem).splitlines() or [""])[0][:200]
     what = f"{type(problem).__name__}: {first_line}"
-    if _runs(setup):
+    if not _runs(setup):
+        claim = f"Not measured: network or loss raises {what}; `loss-shapes` says what to change."
+    elif not _steps(setup):
+        claim = f"Not measured: a step of the loop raises {what}; `own-step` says what to change."
+    else:
         return Symptom(name=name, verdict=Verdict.ERROR, claim=f"The probe broke: {what}.")
-    claim = f"Not measured: network or loss raises {what}; `loss-shapes` says what to change."
     return Symptom(name=name, verdict=Verdict.SKIPPED, claim=claim)
 
 
@@ -69,52 +66,11 @@ def _runs(setup: Setup) -> bool:
     return True
 
 
-@contextmanager
-def untouched(setup: Setup) -> Iterator[None]:
-    """Put the network, the optimiser and the random states back as they were, whatever the user's own loop does.
-
-    Probes work on copies; only the user's `begin`, `step` and `evaluate` can reach the originals.
-    """
-    if setup.begin is None and setup.step is None and setup.evaluate is None:
-        yield
-        return
-    kept = _kept(setup.network)
-    optimizer = setup.optimizer if isinstance(setup.optimizer, Optimizer) else None
-    state = copy.deepcopy(optimizer.state_dict()) if optimizer is not None else None
-    plain = random.getstate()
+def _steps(setup: Setup) -> bool:
     try:
-        yield
-    finally:
-        _put_back(kept)
-        if optimizer is not None and state is not None:
-            optimizer.load_state_dict(state)
-        random.setstate(plain)
-
-
-Kept = tuple[list[tuple[Tensor, Tensor]], list[tuple[nn.Parameter, Tensor | None, bool]], list[tuple[nn.Module, bool]]]
-
-
-def _kept(network: nn.Module) -> Kept:
-    tensors = [*network.parameters(), *network.buffers()]
-    values = [(one, one.detach().clone()) for one in tensors]
-    gradients = [
-        (one, None if one.grad is None else one.grad.detach().clone(), one.requires_grad)
-        for one in network.parameters()
-    ]
-    return values, gradients, [(one, one.training) for one in network.modules()]
-
-
-@torch.no_grad()
-def _put_back(kept: Kept) -> None:
-    values, gradients, modes = kept
-    for one, value in values:
-        if not torch.equal(one.detach().view_as(value), value):
-            one.copy_(value)
-    for parameter, gradient, trained in gradients:
-        parameter.requires_grad_(trained)
-        if gradient is None:
-            parameter.grad = None
-        elif parameter.grad is None or not torch.equal(parameter.grad, gradient):
-            parameter.grad = gradient
-    for module, training in modes:
-        module.training = training
+        take_step(setup, restarted(setup), sample(setup, setup.batch_size))
+    except CannotRestartError:
+        return True
+    except Exception:  # whatever the user's code raises
+        return False
+    return True

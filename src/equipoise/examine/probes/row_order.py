@@ -30,7 +30,7 @@ def row_order(setup: Setup) -> Symptom:
     if size >= n or n < 20:
         raise InapplicableError("one batch holds all rows, or there are too few of them")
     labels = categories_of(setup)
-    values = labels if labels is not None else _bins(setup)
+    values = labels if labels is not None or setup.opaque else _bins(setup)
     if values is None or len(np.unique(values)) < 2:
         raise InapplicableError("the targets have no order to judge")
     score, p = _runs(values)

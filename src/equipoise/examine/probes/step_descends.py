@@ -1,23 +1,26 @@
 """`step-descends`: does a step of the training's own loop go downhill, and is it of a sensible length?"""
 
 import math
+import time
 from dataclasses import dataclass
 
 import torch
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Estimate, Verdict, exact
-from equipoise.examine.probes.line import MULTIPLES, Line, Slope, added, dimension, joined, line_of
+from equipoise.examine.probes.line import MULTIPLES, Line, Slope, dimension, joined, line_of
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.sampling import sample, sample_batches
 from equipoise.examine.probes.setup import Batch, Running, Setup, restarted
-from equipoise.examine.probes.stepping import Named, Taken, take_steps
+from equipoise.examine.probes.stepping import Named, Taken, looks, take_steps
 
 NAME = "step-descends"
 _CALLS, _EARLY, _LATE, _ROWS = 30, 2, 2, 96
 _RISE, _SHORT, _SURE = 0.02, 300, 2.5
 _CLIPPED, _FLOOR, _BEYOND = 0.1, 1e-3, 50
 _TELLING = 0.8
+_SECONDS = 2.0
+"""Time of the processor after which no further step is looked along."""
 
 
 @probe(NAME)
@@ -25,7 +28,8 @@ def step_descends(setup: Setup) -> Symptom:
     """Take steps of the own loop and ask the loss along each, on its own samples and on others.
 
     The direction is judged against the gradient of the loss. The length is judged by the multiple of the step at which
-    the loss on other samples is least: at the start of a sound training that is somewhere from 1 to 100.
+    the loss on other samples is least: at the start of a sound training that is somewhere from 1 to 100. A step is too
+    short where even most of that fall is far away.
     """
     state = restarted(setup)
     slope = Slope(state.network, setup.loss)
@@ -34,7 +38,12 @@ def step_descends(setup: Setup) -> Symptom:
         raise InapplicableError("no parameter moved; `parameters-move` tells why")
     other = sample(setup, _ROWS, seed=99)
     chosen = walk.moves[:_EARLY] + (walk.moves[-_LATE:] if len(walk.moves) >= _EARLY + _LATE else [])
-    lines = [line_of(slope, at, step, own, other) for at, step, own in chosen]
+    began = time.process_time()
+    lines: list[Line] = []
+    for at, step, own in chosen:
+        lines.append(line_of(slope, at, step, own, other))
+        if time.process_time() - began > _SECONDS:
+            break
     if not math.isfinite(lines[0].start):
         raise InapplicableError("the loss is not finite before the first step; see `loss-shapes`")
     lines = [one for one in lines if math.isfinite(one.start)]
@@ -83,11 +92,9 @@ def _walk(setup: Setup, state: Running) -> _Walk:
 
 
 def _kept(waiting: list[Taken]) -> float:
-    """Return the length of the gradient at the optimiser's step relative to the sum of what backward passes brought."""
-    brought: Named = {}
-    for taken in waiting:
-        brought = added(brought, taken.fresh)
-    found = waiting[-1].at_steps[-1] if waiting[-1].at_steps else {}
+    """Return the length of the gradient at the optimiser's last look relative to what backward passes brought to it."""
+    seen = list(looks(waiting))
+    brought, found = seen[-1] if seen else (Named(), Named())
     names = [name for name in brought if name in found]
     whole = math.sqrt(sum(float(brought[name].double().square().sum()) for name in names))
     left = math.sqrt(sum(float(found[name].double().square().sum()) for name in names))
@@ -137,6 +144,7 @@ def _ascent(state: Running, lines: list[Line], estimates: dict[str, Estimate]) -
 
 def _length(lines: list[Line], estimates: dict[str, Estimate], walk: _Walk) -> Symptom:
     best, rise = _middle([one.best for one in lines]), _middle([_rise(one) for one in lines])
+    near = _middle([one.near for one in lines])
     if walk.broke_after:
         claim = (
             f"The loss was no longer finite after {walk.broke_after} steps; the loss of other samples was least at "
@@ -146,11 +154,11 @@ def _length(lines: list[Line], estimates: dict[str, Estimate], walk: _Walk) -> S
         return _said(Verdict.FAIL, claim, suggests, estimates)
     if rise > _RISE and best < 1:
         return _too_long(best, rise, estimates)
-    if best > _SHORT:
+    if near > _SHORT:
         reach = best * _middle([one.size for one in lines])
-        if best >= MULTIPLES[-1] and reach > _BEYOND:
+        if best >= MULTIPLES[-1] and near > 0.5 * best and reach > _BEYOND:
             return _without_end(best, estimates)
-        return _too_short(best, lines[0].cosine, estimates, walk)
+        return _too_short(near, lines[0].cosine, estimates, walk)
     claim = (
         f"Steps go downhill (cosine with the negative gradient {lines[0].cosine:.2f}); the loss of other samples "
         f"is least at {_times(best)} a step."
@@ -177,11 +185,11 @@ def _without_end(best: float, estimates: dict[str, Estimate]) -> Symptom:
     return _said(Verdict.UNSURE, claim, suggests, estimates)
 
 
-def _too_short(best: float, cosine: float, estimates: dict[str, Estimate], walk: _Walk) -> Symptom:
-    weight = min(5.0, 2.0 * math.log10(best / 100))
+def _too_short(near: float, cosine: float, estimates: dict[str, Estimate], walk: _Walk) -> Symptom:
+    weight = min(5.0, 2.0 * math.log10(near / 100))
     began = (
-        f"A step is far too short: the loss falls furthest at {best:.2g} times the step (cosine with the negative "
-        f"gradient {cosine:.2f})."
+        f"A step is far too short: the loss takes {near:.2g} times the step for most of its fall (cosine with the "
+        f"negative gradient {cosine:.2f})."
     )
     estimates = estimates | {"gradient kept by the loop": exact(walk.kept)}
     verdict = Verdict.FAIL if weight >= _SURE else Verdict.UNSURE
@@ -196,7 +204,7 @@ def _too_short(best: float, cosine: float, estimates: dict[str, Estimate], walk:
         )
         suggests = {"wrong_optimizer": weight, "lr_too_low": 0.8 * weight}
         return _said(verdict, claim, suggests, estimates, ("optimizer.eps", "optimizer.lr"))
-    claim = f"{began} Multiply the learning rate by {_round(best / 30)}."
+    claim = f"{began} Multiply the learning rate by {_round(near / 30)}."
     return _said(verdict, claim, {"lr_too_low": weight, "unscaled_target": 0.3 * weight}, estimates)
 
 
@@ -228,6 +236,7 @@ def _estimates(lines: list[Line]) -> dict[str, Estimate]:
     return {
         "cosine": of([one.cosine for one in lines]),
         "best multiple": of([one.best for one in lines]),
+        "multiple for most of the fall": of([one.near for one in lines]),
         "best multiple of the last steps": of([one.best for one in lines[-_LATE:]]),
         "change of the loss": of([_rise(one) for one in lines]),
         "fall at the best multiple": of([1 - one.least / one.start if one.start else 0.0 for one in lines]),

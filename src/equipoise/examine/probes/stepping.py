@@ -1,9 +1,10 @@
 """Taking steps of the training's own loop and noting what happened to gradients and parameters on the way."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,10 @@ class Taken:
         loss: What it returned.
         before, after: Parameters by name.
         fresh: What backward passes added up to in this call, by parameter.
-        at_steps: Gradients found by each optimiser step of this call.
+        at_steps: Gradients that the optimiser found, each time that it looked: at a step, and after each call of the
+            closure of one.
+        brought: What backward passes added up to before each of these looks, since the one before it or the start.
+        left: What they added up to after the last look.
         at_start: Gradients that were there when the call began.
         trained: Whether each forward pass of the network ran in training mode.
     """
@@ -34,6 +38,8 @@ class Taken:
     after: Named = field(default_factory=dict)
     fresh: Named = field(default_factory=dict)
     at_steps: list[Named] = field(default_factory=list)
+    brought: list[Named] = field(default_factory=list)
+    left: Named = field(default_factory=dict)
     at_start: Named = field(default_factory=dict)
     trained: list[bool] = field(default_factory=list)
 
@@ -68,13 +74,35 @@ def _noting(network: nn.Module, optimizer: Optimizer, taken: Taken) -> Iterator[
     def fresh(name: str) -> Callable[[Tensor], None]:
         def note(gradient: Tensor) -> None:
             kept = gradient.detach().clone()
-            taken.fresh[name] = taken.fresh[name] + kept if name in taken.fresh else kept
+            for total in (taken.fresh, taken.left):
+                total[name] = total[name] + kept if name in total else kept
 
         return note
 
-    def at_step(_: Optimizer, arguments: tuple[object, ...], options: dict[str, object]) -> None:
-        del arguments, options
+    def look() -> None:
         taken.at_steps.append(_gradients(network))
+        taken.brought.append(taken.left)
+        taken.left = {}
+
+    def looking(closure: Callable[[], object]) -> Callable[[], object]:
+        def called() -> object:
+            value = closure()
+            look()
+            return value
+
+        return called
+
+    def at_step(_: Optimizer, arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, Any] | None:
+        # The closure of a step makes the gradients, so they are looked at once it was called. The optimiser may stand
+        # among the arguments of the hook.
+        own = arguments[1:] if arguments and isinstance(arguments[0], Optimizer) else arguments
+        closure = own[0] if own else options.get("closure")
+        if closure is None:
+            look()
+            return None
+        if own:
+            return (*arguments[: len(arguments) - len(own)], looking(closure), *own[1:]), options
+        return arguments, options | {"closure": looking(closure)}
 
     def mode(module: nn.Module, arguments: tuple[object, ...]) -> None:
         del arguments
@@ -99,7 +127,19 @@ def _gradients(network: nn.Module) -> Named:
     return {name: one.grad.detach().clone() for name, one in network.named_parameters() if one.grad is not None}
 
 
-def held(optimizer: Optimizer) -> set[int]:
-    """Return the ids of the parameters that an optimiser holds."""
-    groups = getattr(optimizer, "param_groups", [])
-    return {id(one) for group in groups for one in group["params"]}
+def added(one: Named, other: Named) -> Named:
+    """Return the sum of two sets of tensors by name."""
+    total = dict(one)
+    for name, value in other.items():
+        total[name] = total[name] + value if name in total else value
+    return total
+
+
+def looks(steps: Iterable[Taken]) -> Iterator[tuple[Named, Named]]:
+    """Yield what backward passes brought since the optimiser last looked and what it found, for each of its looks."""
+    since: Named = {}
+    for taken in steps:
+        for brought, found in zip(taken.brought, taken.at_steps, strict=True):
+            yield added(since, brought), found
+            since = {}
+        since = added(since, taken.left)

@@ -14,7 +14,7 @@ from equipoise.examine.probes.stepping import take_steps
 from equipoise.networks.foreign import first_tensor
 
 NAME = "target-scale"
-_STEPS, _ROWS = 10, 128
+_STEPS, _ROWS, _FEW_ROWS = 10, 128, 8
 
 
 @probe(NAME)
@@ -25,17 +25,30 @@ def target_scale(setup: Setup) -> Symptom:
     further; steps in proportion to the gradient, as plain SGD's, throw the weights about.
     """
     given = contract(setup)
-    if given.task.of_labels or given.task.kind == "distribution" or given.loss.accepts not in ("values", "unknown"):
+    if given.task.kind != "values" or given.loss.accepts not in ("values", "unknown"):
         raise InapplicableError("the targets are no quantities, or the loss does not compare values")
     targets = given.all_targets.detach().double().reshape(len(given.all_targets), -1)
     if not bool(torch.isfinite(targets).all()):
         claim = "Some targets are not finite. Drop their rows."
         suggests = {"wrong_labels": 4.0}
         return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=("targets",), suggests=suggests)
+    if len(targets) >= _FEW_ROWS and bool((targets == targets[:1]).all()):
+        return _constant(given, targets)
     far = float(targets.square().mean().sqrt())
     spread = float(targets.std(0).mean()) if len(targets) > 1 else 0.0
-    share = _share_of_steps(setup, given, far)
+    share = _share_of_steps(setup, far)
     return _judged(far, spread, share, float(targets.mean()), len(targets))
+
+
+def _constant(given: Contract, targets: torch.Tensor) -> Symptom:
+    """Judge targets that are the same for every sample: a column that was read wrongly, unless they stand for nothing.
+
+    A loss of its own, or zeros that a residual is to reach, need no targets.
+    """
+    claim = f"All {len(targets)} samples have the same target: there is nothing to learn. Check the targets."
+    dummy = given.loss.form == "unknown" or not bool(targets.any())
+    verdict, weight = (Verdict.UNSURE, 1.0) if dummy else (Verdict.FAIL, 5.0)
+    return Symptom(name=NAME, verdict=verdict, claim=claim, where=("targets",), suggests={"wrong_labels": weight})
 
 
 def _judged(far: float, spread: float, share: float | None, mean: float, n: int) -> Symptom:
@@ -63,7 +76,7 @@ def _judged(far: float, spread: float, share: float | None, mean: float, n: int)
     )
 
 
-def _share_of_steps(setup: Setup, given: Contract, far: float) -> float | None:
+def _share_of_steps(setup: Setup, far: float) -> float | None:
     """Return how many trainings' steps the way to the targets takes at the pace of the first steps."""
     total = setup.epochs * math.ceil(len(setup.train[0]) / max(setup.batch_size, 1))
     if total < 5 * _STEPS or far <= 0:
@@ -86,5 +99,4 @@ def _share_of_steps(setup: Setup, given: Contract, far: float) -> float | None:
     if not math.isfinite(pace) or pace <= 0:
         return None
     way = max(0.0, far - float(before.square().mean().sqrt()))
-    del given
     return way / pace / total
