@@ -10,16 +10,16 @@ from equipoise.core.estimate import Verdict
 from equipoise.core.plan import Plan
 from equipoise.data.given import splits_from
 from equipoise.examine.ask import ask, own_generator
-from equipoise.examine.learning.batch_independence import BatchIndependence
-from equipoise.examine.learning.exploding_gradient import ExplodingGradient
-from equipoise.examine.learning.gradient_reach import GradientReach
-from equipoise.examine.learning.initial_loss import InitialLoss
-from equipoise.examine.learning.loop_bugs import LoopBugs
-from equipoise.examine.learning.loss_pairing import LossPairing
-from equipoise.examine.learning.memorises_a_batch import MemorisesABatch
-from equipoise.examine.learning.step_descends import StepDescends
-from equipoise.examine.learning.step_size import StepSize
-from equipoise.examine.learning.vanishing_gradient import VanishingGradient
+from equipoise.examine.learning.batch_independence import BATCH_INDEPENDENCE
+from equipoise.examine.learning.exploding_gradient import EXPLODING_GRADIENT
+from equipoise.examine.learning.gradient_reach import GRADIENT_REACH
+from equipoise.examine.learning.initial_loss import INITIAL_LOSS
+from equipoise.examine.learning.loop_bugs import LOOP_BUGS
+from equipoise.examine.learning.loss_pairing import LOSS_PAIRING
+from equipoise.examine.learning.memorises_a_batch import MEMORISES_A_BATCH
+from equipoise.examine.learning.step_descends import STEP_DESCENDS
+from equipoise.examine.learning.step_size import STEP_SIZE
+from equipoise.examine.learning.vanishing_gradient import VANISHING_GRADIENT
 from equipoise.examine.probes.setup import Setup
 from equipoise.examine.question import Context, InapplicableError
 from equipoise.examine.subject import Subject
@@ -27,16 +27,16 @@ from equipoise.fit.fit import fit
 from equipoise.testing import best_classifier, check_question
 
 ALL = (
-    LossPairing(),
-    InitialLoss(),
-    GradientReach(),
-    StepDescends(),
-    BatchIndependence(),
-    MemorisesABatch(),
-    LoopBugs(),
-    VanishingGradient(),
-    ExplodingGradient(),
-    StepSize(),
+    LOSS_PAIRING,
+    INITIAL_LOSS,
+    GRADIENT_REACH,
+    STEP_DESCENDS,
+    BATCH_INDEPENDENCE,
+    MEMORISES_A_BATCH,
+    LOOP_BUGS,
+    VANISHING_GRADIENT,
+    EXPLODING_GRADIENT,
+    STEP_SIZE,
 )
 
 

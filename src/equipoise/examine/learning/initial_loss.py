@@ -1,55 +1,32 @@
 """Asks: is the loss at birth that of knowing nothing?"""
 
-from dataclasses import dataclass, field
+from equipoise.examine.learning.asking import ProbeQuestion
+from equipoise.examine.question import Card
 
-from equipoise.core.finding import Finding
-from equipoise.examine.learning.replay import cost_of, probed
-from equipoise.examine.question import Card, Context
-from equipoise.examine.subject import Subject
-
-_CARD = Card(
-    id="initial-loss",
-    theme="learning",
-    title="Is the loss at birth that of knowing nothing?",
-    why=(
-        "Before its first step a network knows nothing, so its loss should be near that of the best constant "
-        "answer. A loss far above says that weights or targets are on the wrong scale; far below, that the "
-        "answer leaks into the inputs."
+INITIAL_LOSS = ProbeQuestion(
+    card=Card(
+        id="initial-loss",
+        theme="learning",
+        title="Is the loss at birth that of knowing nothing?",
+        why=(
+            "Before its first step a network knows nothing, so its loss should be near that of the best constant "
+            "answer. A loss far above says that weights or targets are on the wrong scale; far below, that the "
+            "answer leaks into the inputs."
+        ),
+        how=(
+            "The loss of the untrained network on training batches, with the interval of its mean, against the "
+            "loss of the best constant answer to the same targets."
+        ),
+        verdicts=(
+            "pass: the interval lies near the loss of the best constant. unsure or warn: it lies above. fail: it "
+            "lies far above, or is not finite."
+        ),
+        may_help=("initialisation", "input-scale", "target-scale", "output-bias"),
+        sources=(
+            "A. Karpathy, A recipe for training neural networks, 2019 (verify loss at init)",
+            "H. B. Braiek and F. Khomh, Testing feedforward neural networks training programs, TOSEM 2023",
+        ),
     ),
-    how=(
-        "The loss of the untrained network on training batches, with the interval of its mean, against the "
-        "loss of the best constant answer to the same targets."
-    ),
-    verdicts=(
-        "pass: the interval lies near the loss of the best constant. unsure or warn: it lies above. fail: it "
-        "lies far above, or is not finite."
-    ),
-    may_help=("initialisation", "input-scale", "target-scale", "output-bias"),
-    sources=(
-        "A. Karpathy, A recipe for training neural networks, 2019 (verify loss at init)",
-        "H. B. Braiek and F. Khomh, Testing feedforward neural networks training programs, TOSEM 2023",
-    ),
+    probes=("initial-loss",),
+    samples=512,
 )
-
-_SAMPLES = 512
-"""Samples that are passed forward, about."""
-
-
-@dataclass(frozen=True, slots=True)
-class InitialLoss:
-    """Ask: is the loss at birth that of knowing nothing?"""
-
-    card: Card = field(default=_CARD, init=False)
-
-    def cost_s(self, subject: Subject) -> float:
-        """Return about how many seconds the answer takes on two cores."""
-        return cost_of(subject, _SAMPLES)
-
-    def answer(self, subject: Subject, context: Context) -> Finding:
-        """Return the finding.
-
-        Raises:
-            InapplicableError: The network was trained elsewhere, or the probe does not apply to it.
-        """
-        del context
-        return probed(self.card, subject, "initial-loss")
