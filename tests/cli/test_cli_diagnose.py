@@ -202,6 +202,22 @@ def test_what_fails_while_it_is_read_is_said(programs, monkeypatch, capsys):
     assert "failed with ModuleNotFoundError" in err
 
 
+@pytest.mark.parametrize("text", ["raise SystemExit(0)\n", "import sys\n\ndef healthy():\n    sys.exit()\n"])
+def test_a_program_that_ends_itself_is_no_healthy_one(programs, monkeypatch, capsys, text):
+    (programs / "ends.py").write_text(text)
+    code, _, err = ended(monkeypatch, capsys, "ends.py:healthy", "--trust")
+    assert code == 2
+    assert "failed with SystemExit" in err
+
+
+def test_a_budget_belongs_on_the_command_line(programs, monkeypatch, capsys):
+    (programs / "timed.py").write_text("def program():\n    return {'budget_s': 3}\n")
+    code, _, err = ended(monkeypatch, capsys, "timed.py:program", "--trust")
+    assert code == 2
+    assert "got the key 'budget_s'" in err
+    assert "--budget 2m" in err
+
+
 def test_help_needs_no_torch():
     argv = ["equipoise", "diagnose", "--help"]
     script = f"import sys; sys.modules['torch'] = None; sys.argv = {argv!r}\nfrom equipoise.cli.app import main; main()"

@@ -155,3 +155,46 @@ def test_nothing_of_ours_goes_on_when_the_time_is_spent():
     learners = [ceiling((X, Y), draft.judge, deadline) for deadline in (past, math.inf)]
     assert learners[0] is not None
     assert learners[0] <= learners[1]
+
+
+@pytest.mark.parametrize("broken", ["nothing", "raises", "ascends"])
+def test_an_own_loop_that_nobody_can_start_anew_is_never_called_healthy(broken):
+    def step(network, optimizer, batch):
+        if broken == "raises":
+            raise RuntimeError("no")
+        if broken == "ascends":
+            optimizer.zero_grad()
+            (-functional.cross_entropy(network(batch[0]), batch[1])).backward()
+            optimizer.step()
+        return torch.tensor(1.0)
+
+    found = diagnose(net(), nn.CrossEntropyLoss(), adam, train=(X, Y), step=step, budget_s=10)
+    assert found.verdict == "unsure"
+    assert "the loop has a step of its own and no `begin`" in found.reason
+
+
+@pytest.mark.parametrize("made", [None, (net(), adam), (adam(net().parameters()), net())])
+def test_a_begin_that_returns_something_else_is_refused(made):
+    with pytest.raises(ValueError, match=r"got .* from begin; expected \(network, optimizer\).* Return both"):
+        diagnose(net(), nn.CrossEntropyLoss(), adam, train=(X, Y), step=sound, begin=lambda: made, budget_s=10)
+
+
+def test_a_step_that_ends_the_program_is_a_sick_training():
+    def step(network, optimizer, batch):
+        raise SystemExit(0)
+
+    found = diagnose(net(), nn.CrossEntropyLoss(), adam, train=(X, Y), step=step, begin=begin, budget_s=10)
+    assert found.verdict == "sick"
+    assert "SystemExit(0)" in str(found)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": "32"}, {"epochs": None}, {"epochs": 20.0}, {"train": (X.numpy(), Y)}])
+def test_arguments_of_another_kind_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"got (batch_size=|train=tuple of ndarray, Tensor).*; expected"):
+        diagnose(net(), nn.CrossEntropyLoss(), adam, **({"train": (X, Y)} | wrong))
+
+
+def test_without_held_out_rows_learners_are_judged_on_rows_they_have_not_seen():
+    flipped = torch.where(torch.rand(120, generator=torch.Generator().manual_seed(2)) < 0.3, 1 - Y, Y)
+    found = diagnose(net(), nn.CrossEntropyLoss(), adam, train=(X, flipped), epochs=3, budget_s=20)
+    assert found.score["classical learner"] < 0.7

@@ -119,3 +119,44 @@ def test_a_step_that_returns_no_loss_is_no_fault_and_the_loss_is_measured(change
     told = take_step(given, state, (X, Y))
     assert float(told) == pytest.approx(float(functional.cross_entropy(state.network(X), Y)))
     assert state.network.training
+
+
+def shares(outputs, targets):
+    return functional.cross_entropy(outputs.softmax(1), targets)
+
+
+def likelihood(outputs, targets):
+    return functional.nll_loss(outputs.softmax(1), targets)
+
+
+def binary(outputs, targets):
+    return functional.binary_cross_entropy_with_logits(outputs[:, 0].sigmoid().view(-1, 1), targets.float()[:, None])
+
+
+MISFED = {shares: "double_softmax", likelihood: "loss_mismatch", binary: "double_softmax"}
+
+
+@pytest.mark.parametrize("loss", list(MISFED))
+def test_a_loss_that_is_given_what_another_expects_is_heard_inside_of_the_step(loss):
+    found = own_step(setup(loop(loss)))
+    assert found.verdict is Verdict.FAIL
+    assert max(found.suggests, key=found.suggests.get) == MISFED[loss]
+    assert found.where == ("loss",)
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        functional.cross_entropy,
+        lambda o, y: functional.nll_loss(o.log_softmax(1), y),
+        lambda o, y: functional.cross_entropy(o.log_softmax(1), y),
+        lambda o, y: functional.binary_cross_entropy_with_logits(o[:, 0], y.float()),
+        lambda o, y: functional.binary_cross_entropy(o[:, 0].sigmoid(), y.float()),
+    ],
+)
+def test_losses_that_are_given_what_they_expect_pass(sound):
+    assert own_step(setup(loop(sound))).verdict is Verdict.PASS
+
+
+def test_what_the_network_itself_puts_out_is_left_to_the_pairing():
+    assert own_step(setup(loop(), lambda: net(nn.Softmax(1)))).verdict is Verdict.PASS

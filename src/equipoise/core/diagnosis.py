@@ -92,7 +92,8 @@ class Diagnosis(Record):
         if not self.causes and not self.healthy:
             return f"{self.verdict}: {self.reason}"
         if self.healthy:
-            return f"healthy: {len(self.symptoms)} probes found nothing worth a change ({self.seconds:.1f} s)"
+            passed = sum(one.verdict is Verdict.PASS for one in self.symptoms)
+            return f"healthy: nothing was found that is worth a change, {passed} probes pass ({self.seconds:.1f} s)"
         lines = []
         for rank, cause in enumerate(self.causes, 1):
             lines.append(f"{rank}. {cause.fault} at {cause.where} ({cause.confidence:.0%})")

@@ -72,7 +72,7 @@ def _module(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as problem:  # whatever the user's file raises
+    except (Exception, SystemExit) as problem:  # whatever the user's file raises
         del sys.modules[name]
         raise ValueError(
             f"got {str(path)!r}, which failed with {type(problem).__name__}: {problem}; expected a file that runs. "
@@ -100,7 +100,7 @@ def _function(module: ModuleType, path: Path, name: str) -> Callable[[], Any]:
 def _called(function: Callable[[], Any], reference: str) -> Any:
     try:
         return function()
-    except Exception as problem:  # whatever the user's function raises
+    except (Exception, SystemExit) as problem:  # whatever the user's function raises
         raise ValueError(
             f"got {reference!r}, which failed with {type(problem).__name__}: {problem}; expected a function without "
             "arguments that returns the program. Mend it and try again."

@@ -78,6 +78,11 @@ def checked(arguments: Mapping[str, Any], origin: str) -> Mapping[str, Any]:
     """
     known = [name for name in inspect.signature(diagnose).parameters if name not in OURS]
     for name in arguments:
+        if name in OURS:
+            raise ValueError(
+                f"{origin}: got the key {name!r}; expected only what describes the training. Leave it out, and say on "
+                "the command line how long a diagnosis may take: --budget 2m."
+            )
         if name not in known:
             raise ValueError(
                 f"{origin}: got the key {name!r}; expected arguments of equipoise.diagnose. {nearest(name, known)} "

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from equipoise.examine.diagnosis.variations import raised
 from equipoise.examine.probes.all import PROBES
 from equipoise.examine.probes.nested import by_rows, length
 from equipoise.examine.probes.setup import (
+    BadBeginError,
     Batch,
     Begin,
     CannotRestartError,
@@ -27,6 +28,8 @@ from equipoise.examine.probes.setup import (
     MakeOptimizer,
     Setup,
     Step,
+    begun,
+    contained,
     experiment,
 )
 from equipoise.examine.probes.untouched import untouched
@@ -52,12 +55,14 @@ class Known:
         found: What the runs found; None before the first one.
         raises: What the user's own training raises, or an empty string.
         not_run: What could not be run, with the reason.
+        own_loop: Whether the loop is the user's own, which probes of network, loss and data do not vouch for.
     """
 
     symptoms: list[Symptom] = field(default_factory=list)
     found: Evidence | None = None
     raises: str = ""
     not_run: dict[str, str] = field(default_factory=dict)
+    own_loop: bool = False
 
 
 def diagnose(
@@ -103,16 +108,17 @@ def diagnose(
         The diagnosis; after a KeyboardInterrupt, of what was known by then, with `interrupted` among what was skipped.
 
     Raises:
-        ValueError: Data of different lengths, none at all, or a batch size or number of epochs below 1.
+        ValueError: Data of different lengths, none at all, a batch size or number of epochs that is no whole number of
+            at least 1, or a `begin` that does not return a network and its optimiser.
     """
     began = time.perf_counter()
     _check(train, validation, batch_size, epochs)
     given = Setup(network, loss, optimizer, train, validation, batch_size, epochs, shuffle, step, begin, evaluate)
-    known = Known()
+    known = Known(own_loop=step is not None)
     try:
         with untouched(given), experiment(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            setup = by_rows(given)
+            setup = by_rows(given if step is None else replace(given, step=contained(step)))
             with sharing(setup):
                 _learn(known, setup, began, budget_s, on_progress)
     except KeyboardInterrupt:
@@ -123,6 +129,8 @@ def diagnose(
 
 def _learn(known: Known, setup: Setup, began: float, budget_s: float, on_progress: Listener) -> None:
     """Probe and run a training, and keep what is known up to date."""
+    if setup.begin is not None:
+        _check_begin(setup.begin)
     _load()
     loaded = time.perf_counter() - began
     for symptom in _probe(setup, began + loaded + PROBING_SHARE * budget_s, on_progress):
@@ -140,6 +148,16 @@ def _learn(known: Known, setup: Setup, began: float, budget_s: float, on_progres
         known.not_run[RUNS] = f"the training cannot be run: {problem}"
     except Exception as problem:  # a run of ours breaks, which says nothing about the training
         known.not_run[RUNS] = f"broke off with {raised(problem)}"
+
+
+def _check_begin(begin: Begin) -> None:
+    try:
+        with experiment():
+            begun(begin)
+    except BadBeginError:
+        raise
+    except Exception:  # what it raises is a finding, not a wrong argument
+        return
 
 
 def _load() -> None:
@@ -189,6 +207,9 @@ def verdict_on(known: Known, named: tuple[Cause, ...]) -> tuple[Health, str]:
     asked = TELLING[:2] if found is not None and found.telling else TELLING
     none = (Verdict.SKIPPED, Verdict.ERROR)
     silent_ones = [one for one in known.symptoms if one.name in asked and one.verdict in none]
+    if not silent_ones and found is None and known.own_loop:
+        why = known.not_run.get(RUNS, "no time was left")
+        return "unsure", f"The own loop was not run: {why}; the probes found nothing wrong with what goes into it."
     if not silent_ones:
         return "healthy", ""
     if found is not None:
@@ -206,18 +227,19 @@ def _check(train: Batch, validation: Batch | None, batch_size: int, epochs: int)
         pair = isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], Tensor)
         count = length(data[1]) if pair else None
         if count is None:
+            kinds = f" of {', '.join(type(one).__name__ for one in data)}" if isinstance(data, tuple) else ""
             raise ValueError(
-                f"got {name}={type(data).__name__}; expected a tuple (inputs, targets) of two tensors, or of one and a "
-                "structure of tensors of one length. Convert the data with torch.as_tensor."
+                f"got {name}={type(data).__name__}{kinds}; expected a tuple (inputs, targets) of two tensors, or of "
+                "one and a structure of tensors of one length. Convert the data with torch.as_tensor."
             )
         if len(data[0]) != count or len(data[0]) == 0:
             raise ValueError(
                 f"got {len(data[0])} inputs and {count} targets in {name}; expected as many of both, at least "
                 "1. Pair every input with its target."
             )
-    if batch_size < 1 or epochs < 1:
+    if not all(isinstance(one, int) and one >= 1 for one in (batch_size, epochs)):
         raise ValueError(
-            f"got batch_size={batch_size} and epochs={epochs}; expected both to be at least 1. Correct them."
+            f"got batch_size={batch_size!r} and epochs={epochs!r}; expected whole numbers of at least 1. Correct them."
         )
 
 

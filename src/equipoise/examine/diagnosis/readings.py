@@ -156,12 +156,14 @@ def _rates(found: Evidence, reach: float) -> Iterator[Reading]:
     high += 1.0 if fast and high > 0 else 0.0
     rest = 1 - 0.4 * _specific(found, reach)
     low, high = (rest * one if one > 0 else one for one in (low, high))
-    what = f"A step moves the weights by {own.update:.1e} of their size."
+    # A median over the training says nothing against a step that was too long at first, so it is told where it agrees.
+    what = f" A step moves the weights by {own.update:.1e} of their size in the median."
     if "rate-up" in named:
         field = named["optimizer"].where if "optimizer" in named else "optimizer.lr"
-        yield Reading({"lr_too_low": low}, (field,), f"{_sentence(named['rate-up'], found)} {what}")
+        yield Reading({"lr_too_low": low}, (field,), _sentence(named["rate-up"], found) + (what if slow else ""))
     if "rate-down" in named:
-        yield Reading({"lr_too_high": high}, ("optimizer.lr",), f"{_sentence(named['rate-down'], found)} {what}")
+        said = _sentence(named["rate-down"], found) + (what if own.update > 0.05 else "")
+        yield Reading({"lr_too_high": high}, ("optimizer.lr",), said)
     if "optimizer" in named:
         one = named["optimizer"]
         unusual = one.where != "optimizer.lr"

@@ -11,6 +11,7 @@ from torch import nn
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict
+from equipoise.examine.probes.losses_heard import LossesHeard, Misfed
 from equipoise.examine.probes.probe import InapplicableError, probe
 from equipoise.examine.probes.raised import NOT_WRITTEN, Complaint
 from equipoise.examine.probes.sampling import sample
@@ -46,7 +47,8 @@ _LOSSES = re.compile(r"loss|crit|entrop|mse|nll|objective", re.I)
 def own_step(setup: Setup) -> Symptom:
     """Take one step of the user's own loop on a fresh start; an exception is a diagnosis of its own.
 
-    What it means follows from its kind, its words and the stage of the step that it was raised in.
+    What it means follows from its kind, its words and the stage of the step that it was raised in. What PyTorch's
+    losses are given inside of the step is looked at, too: it may be something else than what the network puts out.
     """
     if setup.step is None:
         raise InapplicableError("the loop is the plain one")
@@ -54,9 +56,12 @@ def own_step(setup: Setup) -> Symptom:
     batch = sample(setup, setup.batch_size)
     network = state.network
     try:
-        returned = setup.step(state.network, state.optimizer, batch)
+        with LossesHeard(state.network) as heard:
+            returned = setup.step(state.network, state.optimizer, batch)
     except Exception as problem:  # whatever the user's loop raises
         return _of(problem, Running(network, state.optimizer))
+    if heard.found:
+        return _misfed(list(heard.found.values()))
     if number_told(returned) is None:
         shape = f" of shape {tuple(returned.shape)}" if isinstance(returned, torch.Tensor) else ""
         claim = (
@@ -65,6 +70,14 @@ def own_step(setup: Setup) -> Symptom:
         )
         return Symptom(name=NAME, verdict=Verdict.UNSURE, claim=claim, where=("loop.step",))
     return Symptom(name=NAME, verdict=Verdict.PASS, claim="A step of the own loop runs.")
+
+
+def _misfed(found: list[Misfed]) -> Symptom:
+    claim = " ".join(one.sentence for one in found)
+    suggests: dict[str, float] = {}
+    for one in found:
+        suggests |= {fault: max(weight, suggests.get(fault, 0.0)) for fault, weight in one.suggests.items()}
+    return Symptom(name=NAME, verdict=Verdict.FAIL, claim=claim, where=("loss",), suggests=suggests)
 
 
 def _of(problem: Exception, state: Running) -> Symptom:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ LAZY = (nn.UninitializedParameter, nn.UninitializedBuffer)
 
 class CannotRestartError(Exception):
     """Raised when an experiment must start the loop anew and cannot; the message is the reason."""
+
+
+class BadBeginError(ValueError):
+    """Raised when the user's `begin` returns anything but a network and its optimiser."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,12 +110,41 @@ def restarted(setup: Setup) -> Running:
         CannotRestartError: The loop is the user's own and there is no `begin`.
     """
     if setup.begin is not None:
-        state = Running(*setup.begin())
+        state = Running(*begun(setup.begin))
         _materialise(state.network, setup)
         return state
     if setup.step is not None:
         raise CannotRestartError("the loop has a step of its own and no `begin` that starts it anew")
     return running(setup)
+
+
+def begun(begin: Begin) -> tuple[nn.Module, Optimizer]:
+    """Return what the user's `begin` makes.
+
+    Raises:
+        BadBeginError: It is no network with its optimiser.
+    """
+    made: object = begin()
+    match made:
+        case (nn.Module() as network, Optimizer() as optimizer):
+            return network, optimizer
+    came = f"({', '.join(type(one).__name__ for one in made)})" if isinstance(made, tuple) else type(made).__name__
+    raise BadBeginError(
+        f"got {came} from begin; expected (network, optimizer), fresh ones at every call. Return both from begin()."
+    )
+
+
+def contained(step: Step) -> Step:
+    """Return a step that raises where the user's would end the whole program."""
+
+    @functools.wraps(step)
+    def inside(network: nn.Module, optimizer: Optimizer, batch: Batch) -> Tensor:
+        try:
+            return step(network, optimizer, batch)
+        except SystemExit as problem:
+            raise RuntimeError(f"the step ended the whole program: SystemExit({problem.code!r})") from problem
+
+    return inside
 
 
 def plain_step(loss: Loss, network: nn.Module, optimizer: Optimizer, batch: Batch) -> Tensor:
