@@ -294,3 +294,18 @@ def test_a_watch_that_nobody_holds_ends(both):
     assert torch.jit.trace is trace
     assert not any(module._forward_hooks for module in network.modules())
     step(network, optimizer, *given)
+
+
+@pytest.mark.usefixtures("both")
+def test_a_training_without_numbers_ends_as_it_would_unwatched():
+    network = Small().to("meta")
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    with equipoise.watch(network, optimizer) as vitals:
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(torch.empty(16, 6, device="meta")).sum().backward()
+            optimizer.step()
+        window = vitals.read()
+    assert len(window.steps) == 3
+    assert np.isnan(window.loss).all()
+    assert {event.kind for event in vitals.events} <= {"hook_failed"}

@@ -144,7 +144,9 @@ class Recorder:
             window = window_of(ring, slots, self._parameters.weights, self._board)
         except Exception as problem:  # what waited on a device is no number after all
             self.failed("reading", problem)
-            ring.later.clear()
+            ring.give_up()
+            for slot in slots:
+                slot.totals = None
             window = window_of(ring, slots, self._parameters.weights, self._board)
         for slot in slots:
             slot.totals = None

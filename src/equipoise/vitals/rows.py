@@ -190,6 +190,14 @@ class Ring:
         """Give the last row the loss that the user recorded after its step."""
         self.losses[-1], self.known[-1] = loss, True
 
+    def give_up(self) -> None:
+        """Drop what cannot be brought from its device: no number is known there."""
+        self.later.clear()
+        for at, loss in enumerate(self.losses):
+            if isinstance(loss, Tensor):
+                self.losses[at], self.known[at] = float("nan"), False
+        self.rates[:] = [float("nan") if isinstance(one, Tensor) else one for one in self.rates]
+
     def clear(self) -> None:
         """Begin a new window."""
         self.layers[: self.count] = 0

@@ -44,7 +44,8 @@ def watch(
     """Watch a training loop, without changing a line in it nor a bit of its result.
 
     The network is heard through forward hooks in sampled steps, optimisers through hooks on their step, the loss at the
-    root of `backward`. On the way out all of that is removed again.
+    root of `backward`. On the way out all of that is removed again. Evaluation in between may differ by
+    rounding: `nn.TransformerEncoder` leaves its fused way in evaluation where any module has a hook.
 
     Example::
 
