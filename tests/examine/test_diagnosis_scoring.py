@@ -7,7 +7,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, r2_score
 from torch import nn
 from torch.nn import functional
 
-from equipoise.examine.diagnosis.scoring import gain, score, threshold
+from equipoise.examine.diagnosis.scoring import class_weights, gain, score, threshold
 from equipoise.examine.probes.task import task_of
 
 GENERATOR = np.random.default_rng(0)
@@ -86,3 +86,32 @@ def test_a_gain_counts_in_standard_errors():
     assert mean == pytest.approx(0.1)
     assert errors == pytest.approx(0.1 / (np.std(difference, ddof=1) / 20))
     assert gain(after, after) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("weights", [[1.0, 9.0], [2.0, 1.0, 7.0]])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_classes_count_as_much_as_the_loss_says(weights, one_hot):
+    classes = len(weights)
+    labels = torch.as_tensor(GENERATOR.integers(0, classes, 80))
+    made = outputs(80, classes)
+    targets = functional.one_hot(labels).double() if one_hot else labels
+    loss = nn.CrossEntropyLoss(weight=torch.tensor(weights).double())
+    task = task_of(made, targets)
+    found = class_weights(loss, made, targets, task)
+    assert found is not None
+    assert found / found.mean() == pytest.approx(torch.tensor(weights).double() / np.mean(weights))
+    seen = score(task, made, targets, 0.0, found)
+    each = np.array(weights)[labels.numpy()]
+    assert seen.value == pytest.approx(accuracy_score(labels, made.argmax(1), sample_weight=each))
+    constant = [accuracy_score(labels, np.full(80, one), sample_weight=each) for one in range(classes)]
+    assert seen.chance == pytest.approx(max(constant))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), nn.NLLLoss(), nn.MultiMarginLoss()],
+)
+def test_most_losses_weigh_classes_alike(loss):
+    labels = torch.arange(60) % 3
+    made = outputs(60, 3).log_softmax(1)
+    assert class_weights(loss, made, labels, task_of(made, labels)) is None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from equipoise.examine.diagnosis.scoring import Score, score, threshold
+from equipoise.examine.diagnosis.scoring import Score, class_weights, score, threshold
 from equipoise.examine.probes.contract import reading
 from equipoise.examine.probes.sampling import draw, sample
 from equipoise.examine.probes.setup import Batch, Loss, Setup, plain_step, rows
@@ -78,6 +78,7 @@ class Judge:
         data: Inputs and targets that it is judged on.
         decode: Maps outputs to the unit of the targets.
         own: The own loss, where only it knows what outputs and targets mean.
+        weights: How much a sample of each class counts, where the loss weighs classes.
     """
 
     task: Task
@@ -85,6 +86,7 @@ class Judge:
     data: Batch
     decode: Callable[[Tensor], Tensor] = lambda outputs: outputs
     own: OwnLoss | None = None
+    weights: Tensor | None = None
 
     def judge(self, network: nn.Module, data: Batch | None = None) -> Score:
         """Return the score of a network, in evaluation mode, on `data` or on its own."""
@@ -96,7 +98,7 @@ class Judge:
 
     def of(self, outputs: Tensor, targets: Tensor) -> Score:
         """Return the score of outputs."""
-        return score(self.task, self.decode(outputs), targets, self.cut)
+        return score(self.task, self.decode(outputs), targets, self.cut, self.weights)
 
     def by(self, answer: Answer) -> Score:
         """Return the score of the answers that a function gives to its inputs."""
@@ -167,7 +169,9 @@ def judge_of(setup: Setup, network: nn.Module) -> Judge:
             task = task_of(outputs, targets)
             if aligned(task, outputs, targets) is None:
                 raise
-    return Judge(task, threshold(setup.loss, first_tensor(outputs), targets, task), data)
+    made = first_tensor(outputs)
+    weights = class_weights(setup.loss, made, targets, task)
+    return Judge(task, threshold(setup.loss, made, targets, task), data, weights=weights)
 
 
 def _own_loss(setup: Setup, network: nn.Module, data: Batch) -> OwnLoss:

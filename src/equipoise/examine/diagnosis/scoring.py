@@ -10,6 +10,9 @@ from torch import Tensor
 from equipoise.examine.probes.setup import Loss
 from equipoise.examine.probes.task import Task, canonical, labels_of
 
+_UNEVEN = 1.5
+"""Classes whose weights differ by less than this factor weigh alike."""
+
 _WORST = -20.0
 """Least quality of a sample, so that one wild row does not stand for all of them."""
 
@@ -43,6 +46,36 @@ def threshold(loss: Loss, outputs: Tensor, targets: Tensor, task: Task) -> float
     return middle if low < middle < high or below == above else low + (high - low) * above / (above - below)
 
 
+def class_weights(loss: Loss, outputs: Tensor, targets: Tensor, task: Task) -> Tensor | None:
+    """Return how much each class weighs in a loss (classes,), 1 in the mean; None where all weigh alike.
+
+    Told by its gradient at outputs that favour no class, over one sample of each: how strongly it asks for their own.
+
+    Args:
+        loss: The user's loss.
+        outputs: Some outputs (n, classes).
+        targets: The targets that belong to them.
+        task: What the targets ask for.
+    """
+    labels = labels_of(task, targets) if task.categorical else torch.empty(0, 0)
+    if labels.shape[1:] != (1,) or outputs.dim() != 2 or outputs.shape[1] < 2 or not outputs.is_floating_point():
+        return None
+    classes = [one for one in labels.unique().tolist() if 0 <= one < outputs.shape[1]]
+    picked = [int((labels[:, 0] == one).nonzero()[0]) for one in classes]
+    level = torch.full_like(outputs[picked].detach(), 1 / outputs.shape[1]).requires_grad_()
+    try:
+        with torch.enable_grad():
+            (asked,) = torch.autograd.grad(torch.as_tensor(loss(level, targets[picked])), [level])
+    except Exception:  # a loss may refuse anything
+        return None
+    own = asked.abs()[torch.arange(len(classes)), classes].double()
+    if len(classes) < 2 or not bool(torch.isfinite(own).all()) or float(own.min()) * _UNEVEN >= float(own.max()):
+        return None
+    weights = torch.ones(outputs.shape[1], dtype=torch.float64)
+    weights[classes] = own / own.mean()
+    return weights
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Score:
     """How good outputs are on some samples.
@@ -71,7 +104,7 @@ class Score:
         return (self.value - self.chance) / (1 - self.chance)
 
 
-def score(task: Task, outputs: Tensor, targets: Tensor, cut: float) -> Score:
+def score(task: Task, outputs: Tensor, targets: Tensor, cut: float, weights: Tensor | None = None) -> Score:
     """Return how good outputs are.
 
     Args:
@@ -80,12 +113,13 @@ def score(task: Task, outputs: Tensor, targets: Tensor, cut: float) -> Score:
             class are answers.
         targets: What it should (n, ...).
         cut: Output above which the answer to a question of yes or no is yes.
+        weights: How much a sample of each class counts (classes,); alike without it.
     """
     out = torch.nan_to_num(outputs.detach().double(), nan=0.0, posinf=1e30, neginf=-1e30)
     wanted = targets.detach().double()
     if task.categorical or task.kind == "binary":
         answers = _answers(task, out, targets, cut, given=not outputs.is_floating_point())
-        return _score_classes(answers, labels_of(task, targets))
+        return _score_classes(answers, labels_of(task, targets), weights)
     if task.kind == "opaque" or out.numel() != wanted.numel():
         return _nothing(len(wanted))
     out, wanted = out.reshape(len(wanted), -1), wanted.reshape(len(wanted), -1)
@@ -124,14 +158,17 @@ def _answers(task: Task, out: Tensor, targets: Tensor, cut: float, *, given: boo
     return flat.long() if given and task.categorical else (flat > cut).long()
 
 
-def _score_classes(answers: Tensor, labels: Tensor) -> Score:
+def _score_classes(answers: Tensor, labels: Tensor, weights: Tensor | None) -> Score:
     asked = labels >= 0
     if answers.shape != labels.shape or not bool(asked.any()):
         return _nothing(len(labels))
     right = ((answers == labels) & asked).double()
     share = float(right.sum() / asked.sum())
     quality = torch.where(asked.any(1), right.sum(1) / asked.sum(1).clamp_min(1), torch.tensor(share).double())
-    counts = torch.bincount(labels[asked])
+    counts = torch.bincount(labels[asked]).double()
+    if weights is not None and len(counts) <= len(weights):  # labels have one position then
+        counts *= weights[: len(counts)]
+        quality = quality * weights[labels[:, 0].clamp_min(0)] * float(asked.sum() / counts.sum())
     recalls = [float(right[labels == one].mean()) for one in counts.nonzero().flatten().tolist()]
     return Score(quality.numpy(), float(counts.max() / counts.sum()), float(np.mean(recalls)))
 
