@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from equipoise.run.job import run as run
     from equipoise.run.loaded import load as load
     from equipoise.run.what import plan as plan
+    from equipoise.trial.paired import paired_trial as paired_trial
     from equipoise.vitals.watch import watch as watch
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _WHERE = {
     "diagnose": "equipoise.examine.diagnosis.diagnose",
     "plan": "equipoise.run.what",
     "load": "equipoise.run.loaded",
+    "paired_trial": "equipoise.trial.paired",
     "preflight": "equipoise.examine.probes.preflight",
     "watch": "equipoise.vitals.watch",
 }
@@ -42,7 +44,20 @@ _WHERE = {
 
 _CALLABLE_ROOMS = ("fit", "examine", "run")
 
-__all__ = ["Diagnosis", "Plan", "Recipe", "diagnose", "examine", "fit", "load", "plan", "preflight", "run", "watch"]
+__all__ = [
+    "Diagnosis",
+    "Plan",
+    "Recipe",
+    "diagnose",
+    "examine",
+    "fit",
+    "load",
+    "paired_trial",
+    "plan",
+    "preflight",
+    "run",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> object:
