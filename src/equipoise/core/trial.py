@@ -1,6 +1,6 @@
 """The record of a paired trial: does a treatment help on this plan?"""
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,8 +9,6 @@ from equipoise.core.record import Number, Record
 
 Outcome = Literal["adopted", "harmful", "no difference", "unsure"]
 """What a trial ends with; `no difference` means inside the stated margin."""
-
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 class Trial(Record):

@@ -11,6 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from equipoise.core.recipe import Recipe
 from equipoise.networks.network import Network
 
+FORWARD_AND_BACKWARD = 3.0
+"""A backward pass counts as two forward ones."""
+
 TIMED_FROM = 200e6
 """Floating-point operations of a training step from which more than one thread may pay, so that it is timed."""
 
@@ -41,7 +44,7 @@ def choose_threads(recipe: Recipe, network: Network, inputs: Tensor, device: tor
         return 1, "1 thread: no more are allowed or there"
     if device.type != "cpu":
         return available, f"{available} threads: all cores prepare batches"
-    work = operations(network, lambda: network.scores(inputs)) * 3  # forward, and about twice that backward
+    work = FORWARD_AND_BACKWARD * operations(network, lambda: network.scores(inputs))
     if work < TIMED_FROM:
         return 1, f"1 thread: a step of {work / 1e6:.3g} million operations is too small to share"
     return decide(available, lambda threads: step_seconds(network, inputs, threads))

@@ -30,7 +30,7 @@ def sign_flip_p(differences: np.ndarray) -> float:
         rng = np.random.default_rng(0)
         sums = np.concatenate([(rng.integers(0, 2, (1000, values.size)) * 2 - 1) @ values for _ in range(100)])
         return float((1 + (np.abs(sums) >= observed - tolerance).sum()) / (1 + sums.size))
-    return float((np.abs(_sums(values)) >= observed - tolerance).mean())
+    return float((np.abs(signed_sums(values)) >= observed - tolerance).mean())
 
 
 def _finite(differences: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def _finite(differences: np.ndarray) -> np.ndarray:
     return values
 
 
-def _sums(values: np.ndarray) -> np.ndarray:
+def signed_sums(values: np.ndarray) -> np.ndarray:
     """Return the sum under half of the sign patterns (2^(n-1),), the observed one first; the others mirror them."""
     sums = values[:1].copy()
     for value in values[1:]:
@@ -83,7 +83,7 @@ def sign_flip_interval(differences: np.ndarray, *, level: float = 0.95, unit: st
 
 def _ends(values: np.ndarray, alpha: float) -> tuple[float, float]:
     """Return the farthest shifts on both sides of the mean that the sign-flip test does not reject, by halving."""
-    sums, signs = _sums(values), _sums(np.ones(values.size))
+    sums, signs = signed_sums(values), signed_sums(np.ones(values.size))
     tolerance = 1e-9 * float(np.abs(values).sum())
 
     def end(rejected: float) -> float:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equipoise.stats.paired import signed_sums
+
 LOOKS = (6, 10, 16)
 """Pairs after which a trial is looked at."""
 
@@ -69,7 +71,7 @@ def look(differences: Sequence[float], alpha: float, looks: Sequence[int] = LOOK
         )
     distances = _distances(values)
     stopped = np.zeros(1, dtype=bool)
-    before = 0
+    before = 1  # the first sign stands for both
     for n in tuple(looks)[: list(looks).index(len(values))]:
         stopped = np.tile(stopped, 1 << (n - before))
         sums = distances(n)
@@ -83,20 +85,12 @@ def look(differences: Sequence[float], alpha: float, looks: Sequence[int] = LOOK
 
 
 def _distances(values: np.ndarray) -> Callable[[int], np.ndarray]:
-    """Return a function of n that gives |sum| of the first n values under each pattern of signs (2^n,).
+    """Return a function of n that gives |sum| of the first n values under half of the sign patterns (2^(n-1),).
 
-    Bit i of a pattern's position is set where the i-th sign is turned. Sums are rounded, so that those that are equal
-    but for the order of adding are equal.
+    Sums are rounded, so that those that are equal but for the order of adding are equal.
     """
-    scale = max(float(np.abs(values).sum()), np.finfo(float).tiny)
-
-    def distances(n: int) -> np.ndarray:
-        sums = np.zeros(1)
-        for value in values[:n] / scale:
-            sums = np.concatenate([sums + value, sums - value])
-        return np.abs(np.round(sums, 12))
-
-    return distances
+    shares = values / max(float(np.abs(values).sum()), np.finfo(float).tiny)
+    return lambda n: np.abs(np.round(signed_sums(shares[:n]), 12))
 
 
 def _critical(going: np.ndarray, stopped: float, spent: float) -> float:

@@ -4,11 +4,8 @@ import torch
 
 from equipoise.core.plan import Plan
 from equipoise.data.samples import Splits
-from equipoise.fit.threads import operations
+from equipoise.fit.threads import FORWARD_AND_BACKWARD, operations
 from equipoise.networks.build import build
-
-FORWARD_AND_BACKWARD = 3.0
-"""A backward pass counts as two forward ones."""
 
 CLOSE = 0.02
 """Costs that differ by less than this share count as equal."""

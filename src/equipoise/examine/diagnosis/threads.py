@@ -9,7 +9,7 @@ import torch
 from equipoise.examine.diagnosis.judge import evaluating
 from equipoise.examine.probes.sampling import sample
 from equipoise.examine.probes.setup import Setup, experiment, running
-from equipoise.fit.threads import TIMED_FROM, decide, operations
+from equipoise.fit.threads import FORWARD_AND_BACKWARD, TIMED_FROM, decide, operations
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def _threads(setup: Setup, available: int) -> int:
             network = running(setup).network
             inputs, _ = sample(setup, setup.batch_size)
             with evaluating(network), torch.no_grad():
-                if 3 * operations(network, lambda: network(inputs)) < TIMED_FROM:
+                if FORWARD_AND_BACKWARD * operations(network, lambda: network(inputs)) < TIMED_FROM:
                     return 1
 
                 def seconds(threads: int) -> float:

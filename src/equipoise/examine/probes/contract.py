@@ -54,9 +54,7 @@ def contract(setup: Setup) -> Contract:
     all_targets = targets_of(setup)
     seen = trace(network.eval(), inputs)
     outputs = seen.outputs if seen.outputs is not None else torch.empty(0)
-    with torch.no_grad():
-        returned = network(inputs)
-    task, behaviour = reading(setup, returned, targets)
+    task, behaviour = reading(setup, seen.returned, targets)
     end = output_end(network, inputs, task)
     return Contract(task, end, behaviour, outputs, targets, all_targets, seen.where_last())
 
