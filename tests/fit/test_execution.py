@@ -154,3 +154,10 @@ def test_the_record_of_an_execution_says_what_ran():
     assert execution.torch == torch.__version__
     assert execution.machine
     assert not execution.channels_last
+
+
+@pytest.mark.parametrize(("channels", "laid_out"), [(6, False), (8, True)])
+def test_kernels_that_break_memory_channels_last_stay_as_they_are(channels, laid_out):
+    network = {"family": "residual", "channels": [channels, channels], "blocks": 1}
+    done = fit(plan(network, epochs=2, governor=False), 0, splits=pictures())  # broke the process at 6 channels
+    assert done.execution.channels_last is laid_out

@@ -176,7 +176,10 @@ def test_an_interrupt_keeps_the_best_network(epoch):
             raise KeyboardInterrupt
 
     fitted = fit(
-        plan(DENSE, epochs=50, batch_size=1), 0, splits=blobs(n=1000 if epoch else 10000), on_progress=listener
+        plan(DENSE, epochs=50, batch_size=1, tuned=False),
+        0,
+        splits=blobs(n=1000 if epoch else 10000),
+        on_progress=listener,
     )
     assert fitted.stopped is StopReason.INTERRUPTED
     assert fitted.epochs == epoch
@@ -200,7 +203,7 @@ def test_an_interrupt_at_the_very_end_loses_nothing():
 
 def test_progress_says_loss_score_and_time_left_at_most_ten_times_a_second():
     said = []
-    fitted = fit(plan(DENSE, epochs=2, batch_size=1), 0, splits=blobs(n=1500), on_progress=said.append)
+    fitted = fit(plan(DENSE, epochs=2, batch_size=1, tuned=False), 0, splits=blobs(n=1500), on_progress=said.append)
     assert len(said) <= fitted.seconds * 10 + 2
     assert said[-1].finished
     assert "validation accuracy" in said[-1].note
@@ -297,6 +300,7 @@ def test_multilabel_and_binary_tasks_are_learnt():
         (DENSE, {"optimizer": "gradient-descent", "accumulate": 2}, "Leave it out"),
         (DENSE, {"device": "mps"}, "Leave it at 'auto'"),
         (LINEAR, {"optimizer": "muon"}, "Use 'adamw'"),
+        ({**DENSE, "normalisation": "batch"}, {"batch_size": 1}, "expected at least two to a batch"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(network, recipe, message):

@@ -1,7 +1,7 @@
 """A look at the units of a network while it is trained: read in a forward pass that happens anyway."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +95,20 @@ class Looker:
             handle.remove()
         self._handles.clear()
 
+    def see(self, given: Tensor, layers: Mapping[str, Tensor], said: Tensor) -> None:
+        """Take a forward pass with gradients that was made past the network's hooks, if it is armed.
+
+        Args:
+            given: What the network was given.
+            layers: By layer name: outputs of the linear layers, (values, units).
+            said: What the network said.
+        """
+        if self.armed:
+            self._layers = {}
+            for name, values in layers.items():
+                self._note_layer(name, values)
+            self._note_output(given, said)
+
     def take(self) -> Look | None:
         """Return what was seen since `arm`, or None when there was no forward pass; waits for the device."""
         found, self._found = self._found, None
@@ -113,17 +127,21 @@ class Looker:
     def _layer_hook(self, name: str) -> Callable[..., None]:
         def hook(module: Scaled, _inputs: Any, output: Any) -> None:
             if self._active and name not in self._layers and isinstance(output, Tensor):
-                values = outputs_by_unit(module, output.detach())
-                if len(values):
-                    mean = values.mean(0)
-                    self._layers[name] = mean, (values - mean).square().mean(0).sqrt()
+                self._note_layer(name, outputs_by_unit(module, output.detach()))
 
         return hook
+
+    def _note_layer(self, name: str, values: Tensor) -> None:
+        if len(values):
+            mean = values.mean(0)
+            self._layers[name] = mean, (values - mean).square().mean(0).sqrt()
 
     def _output_hook(self, _module: nn.Module, inputs: Any, output: Any) -> None:
         if not self._active:
             return
-        said, given = _first(output), _first(inputs)
+        self._note_output(_first(inputs), _first(output))
+
+    def _note_output(self, given: Tensor | None, said: Tensor | None) -> None:
         if said is None or given is None or said.dim() < 1 or len(said) != 1:
             self._found = self._layers, _variation(given, said)
             self.disarm()

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import json
+import math
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from equipoise.core.atomic import write_text, write_with
+from equipoise.fit.shard_files import read_shards
 from equipoise.networks.tensors import save_tensors
 
 POINTER = "latest.json"
@@ -36,19 +39,23 @@ class Checkpoints:
 
     Args:
         folder: Made when it is not there.
+        writes: Whether this process writes into it.
 
     Raises:
         ValueError: The folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
         self.folder = folder
+        if not writes:
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for left_over in folder.glob(".*.*"):  # temporary files of a process that was killed
                 left_over.unlink(missing_ok=True)
             write_text(folder / "writable.json", "{}")
             (folder / "writable.json").unlink()
+            self._remove_older(self._newest())  # a process may have been killed before it did
         except OSError as problem:
             raise ValueError(
                 f"got the folder {folder}, which cannot be written ({problem.strerror or problem}); expected a folder "
@@ -61,23 +68,56 @@ class Checkpoints:
         Raises:
             OSError: The disk is full or the folder cannot be written; earlier checkpoints stay whole and in force.
         """
-        number = max(self._numbers(), default=0) + 1
+        number = self.next_number()
         tensors = self.folder / f"{number:08d}.safetensors"
-        values = self.folder / f"{number:08d}.json"
         try:
             write_with(tensors, lambda path: _save(checkpoint.tensors, path))
-            described = {"format": FORMAT, "digest": _digest(tensors), "values": checkpoint.values}
-            write_text(values, json.dumps(described))
+        except OSError:
+            self._remove(number)  # give back the space that a half-written checkpoint takes
+            raise
+        self.switch(number, checkpoint.values)
+
+    def next_number(self) -> int:
+        """Return the number of the next checkpoint."""
+        return max(self._numbers(), default=0) + 1
+
+    def shards(self, number: int) -> Path:
+        """Return the folder for tensors that several processes write, each its own part of them."""
+        return self.folder / f"{number:08d}.shards"
+
+    def switch(self, number: int, values: dict[str, Any]) -> None:
+        """Make a checkpoint whose tensors are written the newest one.
+
+        Raises:
+            OSError: The disk is full or the folder cannot be written; earlier checkpoints stay whole and in force.
+        """
+        try:
+            described = {"format": FORMAT, "digest": self._digest(number), "values": values}
+            write_text(self.folder / f"{number:08d}.json", json.dumps(described))
             write_text(self.folder / POINTER, json.dumps({"newest": number}))
         except OSError:
-            for path in (tensors, values):  # give back the space that a half-written checkpoint takes
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+            self._remove(number)
             raise
-        for path in self.folder.iterdir():
-            if path.stem.isdigit() and int(path.stem) < number - 1:
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+        self._remove_older(number)
+
+    def _remove_older(self, newest: float) -> None:
+        """Remove all checkpoints but the newest and the one before it; infinity stands for a newest one not known."""
+        for path in self.folder.iterdir() if math.isfinite(newest) else ():
+            if path.stem.isdigit() and int(path.stem) < newest - 1:
+                self._remove(int(path.stem))
+
+    def _remove(self, number: int) -> None:
+        shutil.rmtree(self.shards(number), ignore_errors=True)
+        for ending in ("safetensors", "json"):
+            with contextlib.suppress(OSError):
+                (self.folder / f"{number:08d}.{ending}").unlink(missing_ok=True)
+
+    def _digest(self, number: int) -> str:
+        """Return the digest of a checkpoint's tensors: of its file, or of the digests of several."""
+        if not self.shards(number).is_dir():
+            return _digest(self.folder / f"{number:08d}.safetensors")
+        digests = "".join(_digest(path) for path in sorted(self.shards(number).iterdir()))
+        return hashlib.sha256(digests.encode()).hexdigest()
 
     def read(self) -> tuple[Checkpoint | None, tuple[str, ...]]:
         """Return the newest checkpoint that is whole, or None, and a sentence for each that is not."""
@@ -107,14 +147,15 @@ class Checkpoints:
 
     def _load(self, number: int) -> Checkpoint:
         described = json.loads((self.folder / f"{number:08d}.json").read_text(encoding="utf-8"))
-        tensors = self.folder / f"{number:08d}.safetensors"
         if described["format"] != FORMAT:
             raise ValueError(f"got format {described['format']}; expected {FORMAT}. Use the version that wrote it.")
-        if _digest(tensors) != described["digest"]:
+        if self._digest(number) != described["digest"]:
             raise ValueError(
-                f"got other content in {tensors.name} than was written; expected it unchanged. Restore it."
+                f"got other content in checkpoint {number} than was written; expected it unchanged. Restore it."
             )
-        return Checkpoint(load_file(tensors), described["values"])
+        shards = self.shards(number)
+        tensors = read_shards(shards) if shards.is_dir() else load_file(self.folder / f"{number:08d}.safetensors")
+        return Checkpoint(tensors, described["values"])
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from equipoise.core.act import Correction
 from equipoise.fit.alarms import Trouble
 from equipoise.fit.beginning import ABSURD
+from equipoise.fit.together import whole
 
 DIVISORS = (3.0, 10.0, 100.0, 1e4)
 """What the learning rate is divided by, one after the other: a search whose strides grow."""
@@ -92,7 +93,7 @@ class InForce:
         """Clip gradients in place and return whether the step may be taken; waits for the device."""
         if not gradients or not (self.guard or self.limit > 0):
             return True
-        norm = float(nn.utils.get_total_norm(gradients))
+        norm = float(whole(nn.utils.get_total_norm(gradients)))
         if self.guard and (not math.isfinite(norm) or 0 < BEYOND * self.largest < norm):
             self.skips += 1
             self.skipped = [*self.skipped, step + 1][-64:]

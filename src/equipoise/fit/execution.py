@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.core.recipe import Recipe
+from equipoise.fit.allocator import ALLOCATOR
 from equipoise.fit.fitted import Execution
 from equipoise.fit.threads import choose_threads
 from equipoise.networks.network import Network
+
+LEAST_CHANNELS = 8
+"""Channels from which on strided kernels of one pixel are safe channels last on a CPU."""
 
 
 def choose_execution(recipe: Recipe, network: Network, inputs: Tensor) -> Execution:
@@ -31,7 +35,7 @@ def choose_execution(recipe: Recipe, network: Network, inputs: Tensor) -> Execut
         device=str(device),
         reason=f"{why_device}; {why_threads}",
         threads=threads,
-        channels_last=bool(_convolutions(network)) and device.type in ("cpu", "cuda"),
+        channels_last=recipe.tuned and bears_channels_last(network, device),
         fused=False,  # known once the optimiser is built
         precision=recipe.precision,
         torch=torch.__version__,
@@ -86,7 +90,9 @@ def executing(execution: Execution) -> Iterator[None]:
         torch.backends.cudnn.deterministic,
     )
     device = torch.device(execution.device)
-    with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+    blocks = execution.channels_last and device.type == "cpu"  # only images make blocks so large that it matters
+    keeping = ALLOCATOR.keeping() if blocks else contextlib.nullcontext()
+    with keeping, torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
         torch.set_num_threads(execution.threads)
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         try:
@@ -113,6 +119,21 @@ def lay_out_kernels(network: Network, layout: torch.memory_format) -> Network:
         # `contiguous` would leave a kernel of one channel as it is, whose two layouts differ only in name.
         module.weight.data = torch.empty_like(kernel, memory_format=layout).copy_(kernel)
     return network
+
+
+def bears_channels_last(network: nn.Module, device: torch.device) -> bool:
+    """Whether kernels may be laid out channels last: there are convolutions, and a device that gains.
+
+    On a CPU the backward pass of oneDNN (torch 2.13) writes past its memory for channels-last kernels of one pixel that
+    skip pixels and take fewer than eight channels, and ends the process; a network with such a layer stays as it is.
+    """
+    layers = _convolutions(network)
+    if device.type not in ("cpu", "cuda") or not layers:
+        return False
+    return device.type == "cuda" or not any(
+        layer.kernel_size == (1, 1) and max(layer.stride) > 1 and layer.in_channels // layer.groups < LEAST_CHANNELS
+        for layer in layers
+    )
 
 
 def _convolutions(network: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:

@@ -1,6 +1,6 @@
 """The training and validation parts as the loop takes them: features and targets, batch by batch, on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, cast, runtime_checkable
 
@@ -37,6 +37,18 @@ class Batch(NamedTuple):
     targets: Tensor
     share: float
     completes: bool
+
+
+class Piece(Protocol):
+    """Takes a part of each batch."""
+
+    def order(self, feed: "Feed", indices: Sequence[Tensor | None], ahead: Tensor, /) -> Tensor:
+        """Return which samples will be asked for, in order, of the batches `indices`, which are `ahead` together."""
+
+    def of(
+        self, feed: "Feed", index: Tensor | None, draws: torch.Generator, share: float, /, *, completes: bool
+    ) -> Batch:
+        """Return the part of the batch at `index`; its share is such that the parts' losses add up to that of all."""
 
 
 @runtime_checkable
@@ -112,7 +124,7 @@ def make_part(
         samples = TensorSamples(*samples.batch(torch.arange(len(samples))))
     samples = samples.to(device)
     features: Tensor | None = None
-    is_fixed = next(preprocess.parameters(), None) is None
+    is_fixed = not any(parameter.requires_grad for parameter in preprocess.parameters())
     if keep and is_fixed:
         preprocess.eval()
         one = preprocess(samples.inputs[:1])
@@ -135,6 +147,8 @@ class Feed:
         seed: Seed of the fit.
         recipe: Says the augmentation.
         network: Says inputs and task, for the augmentation.
+        chances: Chance of each sample (n,), up to a factor, where an epoch draws with replacement; on the CPU.
+        piece: Where several processes train one network: takes the part of each batch that is this one's.
     """
 
     part: Part
@@ -144,6 +158,8 @@ class Feed:
     seed: int
     recipe: Recipe
     network: Network
+    chances: Tensor | None = None
+    piece: Piece | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -159,16 +175,34 @@ class Feed:
             start: Batches to leave out, because they were done before.
             draws: Drawn from by the augmentation; on the device.
         """
-        generator = torch.Generator().manual_seed(derive(self.seed, "order", number))
-        positions = self._positions()
-        for epoch in range(epochs):
+        positions = self.positions()
+        for epoch, order in enumerate(self.orders(number, epochs)):
             skip = min(len(self.sizes), max(0, start - epoch * len(self.sizes)))
-            order = torch.randperm(len(self.part.samples), generator=generator) if self.shuffled else None
+            indices = self._split(order)[skip:]
             if order is not None:
-                self.part.announce(order[sum(self.sizes[:skip]) :])
-            for index, (share, completes) in zip(self._split(order)[skip:], positions[skip:], strict=True):
-                features, targets = self._augmented(index, draws) if self.recipe.augmentation else self.part.take(index)
-                yield Batch(features, targets, share, completes)
+                ahead = order[sum(self.sizes[:skip]) :]
+                self.part.announce(ahead if self.piece is None else self.piece.order(self, indices, ahead))
+            for index, (share, completes) in zip(indices, positions[skip:], strict=True):
+                if self.piece is None:
+                    yield Batch(*self.taken(index, draws), share, completes)
+                else:
+                    yield self.piece.of(self, index, draws, share, completes=completes)
+
+    def taken(self, index: Tensor | None, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return features and targets at `index`, or of the whole part, augmented where the recipe says so."""
+        return self._augmented(index, draws) if self.recipe.augmentation else self.part.take(index)
+
+    def orders(self, number: int, epochs: int) -> Iterator[Tensor | None]:
+        """Yield the order of each epoch of a round; a function of the seed and the number of the round alone."""
+        generator = torch.Generator().manual_seed(derive(self.seed, "order", number))
+        for _ in range(epochs):
+            yield self.order(generator)
+
+    def order(self, generator: torch.Generator) -> Tensor | None:
+        """Return the positions of an epoch in the order of the next draw; None for as they come."""
+        if self.chances is not None:
+            return torch.multinomial(self.chances, len(self.chances), replacement=True, generator=generator)
+        return torch.randperm(len(self.part.samples), generator=generator) if self.shuffled else None
 
     def some(self) -> Iterator[Tensor]:
         """Yield features of up to `STATISTICS` random batches, always the same ones, without augmentation."""
@@ -184,7 +218,7 @@ class Feed:
             order = torch.arange(len(self.part.samples))
         return list(order.to(self.part.device).split(self.sizes))
 
-    def _positions(self) -> list[tuple[float, bool]]:
+    def positions(self) -> list[tuple[float, bool]]:
         """Return share and completion of each batch of an epoch."""
         found: list[tuple[float, bool]] = []
         for start in range(0, len(self.sizes), self.accumulate):
@@ -195,24 +229,33 @@ class Feed:
     def _augmented(self, index: Tensor | None, draws: torch.Generator) -> tuple[Tensor, Tensor]:
         inputs, targets = self.part.raw(index)
         signature = self.network.signature
-        changed, mixed = augment(inputs, targets, self.recipe.augmentation, signature.inputs, signature.task, draws)
+        names, level = self.recipe.augmentation, self.recipe.noise_level
+        changed, mixed = augment(inputs, targets, names, signature.inputs, signature.task, draws, noise=level)
         features: Tensor = self.part.preprocess(changed)
         if self.part.restores:
             return features, self.part.preprocess(inputs)
         return features, self.part.prepare(mixed)
 
 
-def make_feed(part: Part, recipe: Recipe, network: Network, seed: int) -> Feed:
+def make_feed(part: Part, recipe: Recipe, network: Network, seed: int, chances: Tensor | None = None) -> Feed:
     """Return the feed of a recipe.
 
     A last batch of a single sample is joined to the one before it, since batch norm cannot learn from one sample.
+
+    Args:
+        part: The training part.
+        recipe: Says batches, order and augmentation.
+        network: Says inputs and task.
+        seed: Seed of the fit.
+        chances: Chance of each sample (n,), up to a factor, where an epoch draws with replacement.
 
     Raises:
         ValueError: Accumulation together with `gradient-descent`, which takes the whole training part anyway.
     """
     n = len(part.samples)
     if recipe.optimizer != "gradient-descent":
-        return Feed(part, _sizes(n, recipe.batch_size), recipe.accumulate, True, seed, recipe, network)
+        sizes = _sizes(n, recipe.batch_size)
+        return Feed(part, sizes, recipe.accumulate, recipe.shuffle, seed, recipe, network, chances)
     if recipe.accumulate > 1:
         raise ValueError(
             f"recipe.accumulate: got {recipe.accumulate} with optimizer 'gradient-descent', whose step takes the whole "

@@ -28,6 +28,11 @@ class Execution(Record):
         precision: `float32` or `bfloat16`.
         torch: Version of torch.
         machine: Processor and operating system.
+        lane: How steps are taken: `eager`, or `plan` with the instruction set of its kernel.
+        lane_reason: Why, with the timings.
+        learning_rate: What a range test found, where the recipe asked for one.
+        ranks: Processes that trained the network together.
+        sharded: Whether its weights were divided among them (FSDP2), instead of held by each (DDP).
     """
 
     device: str
@@ -38,6 +43,11 @@ class Execution(Record):
     precision: str
     torch: str
     machine: str
+    learning_rate: float | None = None
+    lane: str = "eager"
+    lane_reason: str = ""
+    ranks: int = 1
+    sharded: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

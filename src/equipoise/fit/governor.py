@@ -20,6 +20,7 @@ from equipoise.fit.inspector import Inspector
 from equipoise.fit.shelf import EVERY, Shelf
 from equipoise.fit.snapshots import Balanced, Snapshot
 from equipoise.fit.surgery import Surgery
+from equipoise.fit.together import Alone, Together
 
 EARLY = (8, 16, 32, 64)
 """Steps at which the first losses are read; afterwards every `EVERY` steps."""
@@ -63,6 +64,7 @@ class Governor:
         average: The running average of the weights, if any.
         seed: Draws the weights of revived units.
         descends: Whether the loss is meant to fall; else (two networks against each other) it must only be finite.
+        together: Where several processes train the network. Its units are not mended then: each sees other samples.
     """
 
     def __init__(
@@ -75,14 +77,16 @@ class Governor:
         average: Average | None = None,
         seed: int = 0,
         descends: bool = True,
+        together: Together | None = None,
     ) -> None:
         self._descends = descends
+        self._mends = together is None or isinstance(together, Alone)
         self._balanced = Balanced(network, tuple(optimizers), average)
         self._parameters = tuple(parameters if parameters is not None else self._balanced.parameters())
         self._shelf = Shelf(self._balanced)
         self._beginning = Beginning(self._shelf)
-        self._inspector = Inspector(body if body is not None else network)
-        self._surgery = Surgery(body if body is not None else network)
+        self.inspector = Inspector(body if body is not None else network, together or Alone())
+        self.surgery = Surgery(body if body is not None else network)
         self._seed = seed
         self._watch = LossWatch()
         self._pending: list[float] = []
@@ -90,13 +94,13 @@ class Governor:
         self._episode: Episode | None = None
         self._recovered: tuple[int, str, list[Correction], int] = (-AGAIN, "", [], 0)
         self._acts: list[Act] = []
-        self._due = EARLY[0]
+        self.due = EARLY[0]
         self._step = 0
         self._buffers: list[Tensor] = []
         self.in_force = InForce()
         self.trouble: Trouble | None = None
         self._shelf.keep(0, self._notes(), alive_at=0)
-        self._inspector.arm()
+        self.inspector.arm()
 
     @property
     def acts(self) -> tuple[Act, ...]:
@@ -129,7 +133,7 @@ class Governor:
 
     def is_due(self, step: int) -> bool:
         """Return whether losses should be handed over and judged after `step` steps."""
-        return step >= self._due
+        return step >= self.due
 
     def note_first_step(self) -> None:
         """Measure how far the very first step moved the weights, once; waits for the device."""
@@ -167,9 +171,9 @@ class Governor:
         first, self._step = step - len(losses) + 1, step
         left_out = set(self.in_force.skipped)
         heard = [loss for k, loss in enumerate(losses, first) if k not in left_out]
-        if self._surgery.units:
-            self._amend(units=float(self._surgery.units))
-            self._surgery.units = 0
+        if self.surgery.units:
+            self._amend(units=float(self.surgery.units))
+            self.surgery.units = 0
         alarm = self._alarm(heard, first, len(losses))
         if alarm is None and overflowed:
             onset = self._watch.raised_since or step
@@ -182,8 +186,8 @@ class Governor:
 
     def close(self) -> None:
         """Let go of the network."""
-        self._inspector.close()
-        self._surgery.cancel()
+        self.inspector.close()
+        self.surgery.cancel()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return everything for a checkpoint: tensors by name, and plain values."""
@@ -191,12 +195,12 @@ class Governor:
         values = {
             "snapshots": snapshots,
             "watch": self._watch.state(),
-            "inspector": self._inspector.state(),
-            "surgery": [self._surgery.pending, self._surgery.units],
+            "inspector": self.inspector.state(),
+            "surgery": [self.surgery.pending, self.surgery.units],
             "in_force": asdict(self.in_force),
             "pending": self._pending,
             "norms": self._norms,
-            "steps": [self._step, self._due],
+            "steps": [self._step, self.due],
             "first_move": self._beginning.first_move,
             "episode": asdict(self._episode) if self._episode else None,
             "recovered": self._recovered,
@@ -209,11 +213,11 @@ class Governor:
         """Take over what `state` returned; the network holds its weights again already."""
         self._shelf.load(tensors, values["snapshots"])
         self._watch = LossWatch.restored(values["watch"])
-        self._inspector.load(values["inspector"])
+        self.inspector.load(values["inspector"])
         self.in_force = InForce(**values["in_force"])
         self._pending = list(values["pending"])
         self._norms = [(step, norm) for step, norm in values["norms"]]
-        self._step, self._due = values["steps"]
+        self._step, self.due = values["steps"]
         self._beginning.first_move = values["first_move"]
         episode: dict[str, Any] | None = values["episode"]
         trouble: str | None = values["trouble"]
@@ -222,21 +226,21 @@ class Governor:
         self.trouble = Trouble(trouble) if trouble else None
         self._acts = [Act.read(act, origin="checkpoint") for act in values["acts"]]
         self._buffers = self._copied_buffers()
-        self._surgery.cancel()
+        self.surgery.cancel()
         pending, units = values["surgery"]
         if pending:
             self._operate(*pending)
-        self._surgery.units = units
+        self.surgery.units = units
 
     def _alarm(self, heard: list[float], first: int, steps: int) -> Alarm | None:
         watch, episode = self._watch, self._episode
-        collapsed = self._inspector.collapsed(watch.improved_step, episode.began if episode else None)
+        collapsed = self.inspector.collapsed(watch.improved_step, episode.began if episode else None)
         if 2 * len(heard) < steps:  # the guard leaves out most batches: that is no training
             return Alarm(Trouble.NOT_FINITE, first, math.nan, watch.usual, watch.spread)
         alarm = watch.hear(heard, self._step, only_finite=not self._descends)
         if alarm is None and collapsed:
             level = median(heard) if heard else math.nan
-            alarm = Alarm(Trouble.COLLAPSE, self._inspector.varied + 1, level, watch.usual, watch.spread)
+            alarm = Alarm(Trouble.COLLAPSE, self.inspector.varied + 1, level, watch.usual, watch.spread)
         if alarm is None and self._descends and self._beginning.is_lost(watch):
             alarm = Alarm(Trouble.DIVERGENCE, 2, median(heard or [math.nan]), watch.birth, 0.0)
         if alarm is None and episode is not None and heard:
@@ -245,7 +249,7 @@ class Governor:
 
     def _on_trial(self, heard: Sequence[float], episode: Episode) -> Alarm | None:
         """Close an episode when its correction helped; return an alarm when it had its time and did not."""
-        good = not (self._watch.suspicious or self._inspector.doubtful)
+        good = not (self._watch.suspicious or self.inspector.doubtful)
         episode.good = episode.good + len(heard) if good else 0
         level = median(heard)
         helped = episode.helped(level, self._step, falls=self._watch.falls())
@@ -306,7 +310,7 @@ class Governor:
         return ladder, rung
 
     def _ladder(self, trouble: Trouble, snapshot: Snapshot) -> Sequence[Correction]:
-        if trouble is Trouble.COLLAPSE and self._inspector.stillborn:
+        if trouble is Trouble.COLLAPSE and self.inspector.stillborn:
             return STILLBORN
         norms = self._finite_norms()
         first = norms[0] if norms else None
@@ -318,7 +322,7 @@ class Governor:
             return self.in_force.may_lower
         if what == "clip-gradients":
             return bool(self._finite_norms())
-        return self._surgery.possible if what in ("revive-units", "scale-units") else True
+        return self._mends and self.surgery.possible if what in ("revive-units", "scale-units") else True
 
     def _roll_back(self, snapshot: Snapshot) -> None:
         self._shelf.put_back(snapshot)
@@ -326,8 +330,8 @@ class Governor:
         self._watch = LossWatch.restored(snapshot.notes["watch"])
         self._watch.birth, self._watch.improved_step = birth, self._step
         self._norms = [(step, norm) for step, norm in self._norms if step <= max(1, snapshot.step)]
-        self._inspector.forget()
-        self._surgery.cancel()
+        self.inspector.forget()
+        self.surgery.cancel()
         self._buffers = self._copied_buffers()
 
     def _apply(self, what: Correction, snapshot: Snapshot) -> dict[str, float]:
@@ -352,7 +356,7 @@ class Governor:
         return [norm for _, norm in self._norms if 0 < norm < math.inf]
 
     def _operate(self, what: Correction, seed: int) -> None:
-        self._surgery.order(what, seed, self._inspector.usual)
+        self.surgery.order(what, seed, self.inspector.usual)
 
     def _usual_norm(self, norms: list[float], snapshot: Snapshot) -> float:
         """Return what nine tenths of the healthy gradients kept to, or else what moves the weights by a hundredth."""
@@ -362,17 +366,15 @@ class Governor:
 
     def _keep(self, step: int) -> None:
         """Take a snapshot of weights that do well."""
-        quiet = self._episode is None and not self._inspector.doubtful
+        quiet = self._episode is None and not self.inspector.doubtful
         if quiet and self._shelf.wants(step) and self._watch.near_best():
-            self._shelf.keep(
-                step, self._notes(), alive_at=step + 1 if self._inspector.blind else self._inspector.varied
-            )
+            self._shelf.keep(step, self._notes(), alive_at=step + 1 if self.inspector.blind else self.inspector.varied)
 
     def _plan(self, step: int) -> None:
         """Decide when to read next, and whether to look at the units before."""
-        closely = self._episode is not None or self._watch.suspicious or self._inspector.doubtful
-        self._due = step + CLOSELY if closely else next((early for early in EARLY if early > step), step + EVERY)
-        self._inspector.plan(step, needed=closely or step in EARLY[1:], stale=step - self._watch.improved_step)
+        closely = self._episode is not None or self._watch.suspicious or self.inspector.doubtful
+        self.due = step + CLOSELY if closely else next((early for early in EARLY if early > step), step + EVERY)
+        self.inspector.plan(step, needed=closely or step in EARLY[1:], stale=step - self._watch.improved_step)
 
     @torch.no_grad()
     def _guard_buffers(self, passed: bool) -> None:

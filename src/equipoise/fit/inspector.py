@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from equipoise.fit.activity import Look, Looker
+from equipoise.fit.together import Together
 
 APART = 512
 """Steps within which the units of a healthy network are looked at."""
@@ -29,10 +30,12 @@ class Inspector:
 
     Args:
         network: The module whose `forward` the training calls.
+        together: Where several processes train it: what the first one saw counts.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self._looker = Looker(network)
+    def __init__(self, network: nn.Module, together: Together) -> None:
+        self.looker = Looker(network)
+        self._together = together
         self._look: Look | None = None
         self._looked = 0
         self._next = STALE
@@ -49,11 +52,11 @@ class Inspector:
 
     def arm(self) -> None:
         """Look at the first forward pass."""
-        self._looker.arm()
+        self.looker.arm()
 
     def close(self) -> None:
         """Let go of the network."""
-        self._looker.disarm()
+        self.looker.disarm()
 
     def forget(self) -> None:
         """Take note that the weights were replaced."""
@@ -71,7 +74,7 @@ class Inspector:
         if needed or due:
             self._looked = step + 1
             self._next = step + max(STALE, stale)  # rarer and rarer while nothing happens
-            self._looker.arm()
+            self.looker.arm()
 
     def collapsed(self, improved_step: int, act_step: int | None) -> bool:
         """Return whether the looks so far say that the network has collapsed.
@@ -103,7 +106,7 @@ class Inspector:
         self._take()
         return {
             "look": asdict(self._look) if self._look is not None else None,
-            "looker": self._looker.state(),
+            "looker": self.looker.state(),
             "steps": [self._looked, self._next, self._constant_since, self.varied],
             "flags": [self.stillborn, self.blind],
             "usual": self.usual,
@@ -115,10 +118,10 @@ class Inspector:
         self._looked, self._next, self._constant_since, self.varied = values["steps"]
         self.stillborn, self.blind = values["flags"]
         self.usual = {name: (mean, spread) for name, (mean, spread) in values["usual"].items()}
-        self._looker.load(values["looker"])
+        self.looker.load(values["looker"])
 
     def _take(self) -> None:
-        look = self._looker.take()
+        look = self._together.agree(self.looker.take())
         if look is None:
             return
         self._look = look

@@ -1,6 +1,6 @@
 """What a training is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -9,6 +9,7 @@ from equipoise.fit.announcer import Announcer
 from equipoise.fit.feed import Feed
 from equipoise.fit.keeper import Keeper
 from equipoise.fit.objectives import Objective
+from equipoise.fit.together import Alone, Together
 from equipoise.fit.validation import Validation
 
 
@@ -28,6 +29,8 @@ class Job:
         sample_every: Steps between two measurements of the gradient norm.
         keeper: Writes checkpoints, if any.
         announcer: Says how far it is.
+        together: How the processes that train one network decide alike.
+        independent: Whether its steps touch nothing global, so that other trainings may run in other threads.
     """
 
     recipe: Recipe
@@ -41,3 +44,5 @@ class Job:
     sample_every: int
     keeper: Keeper | None
     announcer: Announcer
+    together: Together = field(default_factory=Alone)
+    independent: bool = False

@@ -7,26 +7,30 @@ import time
 from equipoise.core.stop import StopReason
 from equipoise.fit.announcer import EVERY_S
 from equipoise.fit.job import Job
+from equipoise.fit.lanes.eager import Eager
+from equipoise.fit.lanes.lane import Lane
 from equipoise.fit.seeds import derive
 from equipoise.fit.state import State, seed_everything
-from equipoise.fit.step import govern, govern_validation, take_step
+from equipoise.fit.step import govern, govern_validation
 from equipoise.fit.stopping import Kept, copies
 
 GIVEN_UP = (StopReason.NOT_FINITE, StopReason.UNSTABLE)
 
 
-def train_network(job: Job, state: State) -> StopReason:
+def train_network(job: Job, state: State, lane: Lane | None = None) -> StopReason:
     """Train until there is a reason to stop, and return it; `state` is carried along.
 
     A round: seed everything from (seed, round), take its steps, look up. Nothing else decides what is drawn, so a
     training that is resumed at any step goes on as if it had never stopped.
     """
+    lane = lane or Eager()
     reason = StopReason.FINISHED if state.epoch >= job.recipe.epochs else None
     state.start_clock()
+    state.due = time.perf_counter() + EVERY_S
     job.announcer.begin(state)
     try:
         while reason is None:
-            reason = _steps(job, state) or _look(job, state)
+            reason = _steps(job, state, lane) or _look(job, state)
         if state.batch > 0 and reason in GIVEN_UP:  # what was put back may be the best there was
             _judge(job, state)
         _last_checkpoint(job, state, reason)
@@ -45,29 +49,20 @@ def train_network(job: Job, state: State) -> StopReason:
     return reason
 
 
-def _steps(job: Job, state: State) -> StopReason | None:
+def _steps(job: Job, state: State, lane: Lane) -> StopReason | None:
     """Take the steps of a round that are still to be taken."""
     epochs = min(job.round_epochs, job.recipe.epochs - state.epoch)
     if state.batch == 0:
         state.recorder.restart()
-        seed_everything(derive(job.seed, "round", state.round), state.draws, derive(job.seed, "draws", state.round))
+        round_seed = derive(job.seed, "round", state.round, *job.together.apart)
+        seed_everything(round_seed, state.draws, derive(job.seed, "draws", state.round), state.noise)
     state.network.train()
     state.stepper.train()
-    due = time.perf_counter() + EVERY_S
-    for batch in job.feed.batches(state.round, epochs, state.batch, state.draws):
-        loss, _ = job.objective(batch.features, batch.targets, state.draws)
-        if batch.share != 1:
-            loss = loss * batch.share
-        loss.backward()
-        state.recorder.add(loss)
-        state.batch += 1
-        if not batch.completes:
-            continue
-        take_step(job, state)
+    for _ in lane.advance(job, state, epochs):
         if reason := govern(state):
             return reason
-        if time.perf_counter() >= due:
-            due = time.perf_counter() + EVERY_S
+        if job.together.is_due(state.due):
+            state.due = time.perf_counter() + EVERY_S
             if reason := _glance(job, state):
                 return reason
     return None
@@ -80,7 +75,7 @@ def _glance(job: Job, state: State) -> StopReason | None:
     job.announcer.say(state, loss)
     if state.governor is None and not math.isfinite(loss):
         return StopReason.NOT_FINITE
-    if state.is_over_budget(job.recipe.max_seconds):
+    if job.together.agree(state.is_over_budget(job.recipe.max_seconds)):
         return StopReason.TIME_BUDGET
     if job.keeper is not None:
         job.keeper.in_round(state)
@@ -113,7 +108,7 @@ def _look(job: Job, state: State) -> StopReason | None:
         return StopReason.NO_IMPROVEMENT
     if state.epoch >= recipe.epochs:
         return StopReason.FINISHED
-    if state.is_over_budget(recipe.max_seconds):
+    if job.together.agree(state.is_over_budget(recipe.max_seconds)):
         return StopReason.TIME_BUDGET
     if job.keeper is not None:
         job.keeper.end_of_round(state)
@@ -124,7 +119,7 @@ def _judge(job: Job, state: State) -> tuple[float, float]:
     """Return validation loss and score of what would be kept now, and keep it when it is better."""
     state.stepper.eval()
     with state.averaged(job.feed):
-        loss, score = job.validation.judge()
+        loss, score = job.together.agree(job.validation.judge())
         if state.kept.is_beaten_by(score, loss) or (job.recipe.keep == "last" and math.isfinite(loss)):
             state.kept = Kept(copies(state.network), state.epoch + (state.batch > 0), score, loss)
     return loss, score

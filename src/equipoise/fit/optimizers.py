@@ -134,7 +134,10 @@ def build_stepper(recipe: Recipe, network: nn.Module, device: torch.device) -> S
             f"{', '.join(MOMENTUM)}. Use optimizer 'momentum' or leave the momentum out."
         )
     momentum = MOMENTUM.get(name, 0.0) if recipe.momentum is None else recipe.momentum
-    fused = name in _FUSED and device.type in _FUSED_DEVICES and all(p.is_floating_point() for p in parameters)
+    floating = all(parameter.is_floating_point() for parameter in parameters)
+    fused = recipe.tuned and name in _FUSED and device.type in _FUSED_DEVICES and floating
+    if any(hasattr(parameter, "full_tensor") for parameter in parameters):  # divided among ranks: torch fuses Adam only
+        fused = fused and name in ("adam", "adamw")
     groups = _groups(parameters, decay)
     if name == "muon":
         return _muon(network, parameters, rate, decay, momentum, device)
@@ -201,7 +204,7 @@ def _hidden_weights(network: nn.Module) -> list[nn.Parameter]:
         for name, parameter in network.named_parameters()
         if parameter.requires_grad
         and parameter.dim() >= 2
-        and "weight" in name.rpartition(".")[2]
+        and "weight" in name.removesuffix(".original").rpartition(".")[2]  # divided by its norm: weight.original
         and id(parameter) not in left_out
     ]
 

@@ -37,8 +37,8 @@ def multiplier(recipe: Recipe, step: int, total: int, steps_per_epoch: int, plat
     """Return the factor on the peak learning rate for one step.
 
     `one-cycle` rises linearly over the first quarter from 1/25 and falls linearly to 1/1000 (Smith and Topin, 2017);
-    `cosine` falls to 0 (Loshchilov and Hutter, ICLR 2017). A linear warm-up over `warmup_steps` comes before any of
-    them and shortens them.
+    `cosine` falls to 0 (Loshchilov and Hutter, ICLR 2017). A linear warm-up over `warmup_steps`, or over a share
+    `warmup_share` of all steps where that is longer, comes before any of them and shortens them.
 
     Args:
         recipe: Says the schedule.
@@ -47,7 +47,9 @@ def multiplier(recipe: Recipe, step: int, total: int, steps_per_epoch: int, plat
         steps_per_epoch: Optimiser steps an epoch.
         plateau: State of the `plateau` schedule; not looked at by the others.
     """
-    warmup = 0 if recipe.optimizer == "schedule-free" else recipe.warmup_steps  # it warms up by itself
+    warmup = max(recipe.warmup_steps, round(recipe.warmup_share * total))
+    if recipe.optimizer == "schedule-free":  # it warms up by itself
+        warmup = 0
     if step < warmup:
         return (step + 1) / warmup
     step, total = step - warmup, max(1, total - warmup)

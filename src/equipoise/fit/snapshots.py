@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from equipoise.fit.averaging import Average
+from equipoise.fit.together import whole
 
 NOT_ROLLED_BACK = ("params", "lr", "train_mode")
 """Entries of a parameter group that are left alone: what it holds, the rate, which a schedule owns, and the mode."""
@@ -81,13 +82,13 @@ class Balanced:
     def moved(self, snapshot: Snapshot) -> float:
         """Return how far the weights are from a snapshot, as a share of their size there; waits for the device."""
         pairs = self._weights(snapshot)
-        return float(nn.utils.get_total_norm([one - before for one, before in pairs])) / self.size(snapshot)
+        return float(whole(nn.utils.get_total_norm([one - before for one, before in pairs]))) / self.size(snapshot)
 
     def size(self, snapshot: Snapshot) -> float:
         """Return the norm of all weights of a snapshot; weights that begin at zero count as at least `LEAST` each."""
         weights = [before for _, before in self._weights(snapshot)]
         least = LEAST * sum(weight.numel() for weight in weights) ** 0.5
-        return max(float(nn.utils.get_total_norm(weights)), least)
+        return max(float(whole(nn.utils.get_total_norm(weights))), least)
 
     def _weights(self, snapshot: Snapshot) -> list[tuple[Tensor, Tensor]]:
         named = [(f"network.{name}", one.detach()) for name, one in self.network.named_parameters()]

@@ -33,6 +33,7 @@ class State:
         average: The average of the weights, if any.
         recorder: Losses and the history.
         draws: Generator of augmentation and of noise for a generator, on the device.
+        noise: Generator of dropout, on the CPU: torch's global one unless the lane has its own.
         kept: The network to be returned if training ended now.
         governor: Watches the training and mends it, if the recipe says so.
         patience: What early stopping has seen.
@@ -43,6 +44,7 @@ class State:
         seconds: Wall-clock time of the training, over all resumes.
         budget_used: The same since the last time the budget ran out.
         stopped: Why the training stopped; None while it goes on.
+        due: When clock and loss are looked at next, as `time.perf_counter` counts; rounds may be much shorter.
     """
 
     network: Network
@@ -51,6 +53,7 @@ class State:
     recorder: Recorder
     draws: torch.Generator
     kept: Kept
+    noise: torch.Generator = field(default_factory=lambda: torch.default_generator)
     governor: Governor | None = None
     patience: Patience = field(default_factory=Patience)
     plateau: Plateau = field(default_factory=Plateau)
@@ -60,6 +63,7 @@ class State:
     seconds: float = 0.0
     budget_used: float = 0.0
     stopped: StopReason | None = None
+    due: float = 0.0
     _clock: float = 0.0
 
     def resume_budget(self) -> None:
@@ -105,7 +109,7 @@ class State:
         tensors = {f"network.{name}": value for name, value in weights.items() if isinstance(value, Tensor)}
         tensors |= {f"kept.{name}": value for name, value in self.kept.tensors.items()}
         tensors |= {f"optimizer.{name}": value for name, value in optimizer.items()}
-        tensors |= {f"random.{name}": value for name, value in _random_states(self.draws).items()}
+        tensors |= {f"random.{name}": value for name, value in _random_states(self.noise, self.draws).items()}
         average = self.average
         if average is not None:
             tensors |= {f"average.{i}": value for i, value in enumerate(average.values)}
@@ -134,7 +138,7 @@ class State:
         tensors, values = checkpoint.tensors, checkpoint.values
         put(self.network, _under(tensors, "network."))
         self.stepper.load(_under(tensors, "optimizer."), values["optimizer"])
-        _set_random_states(self.draws, _under(tensors, "random."))
+        _set_random_states(self.noise, self.draws, _under(tensors, "random."))
         self.kept = Kept(_under(tensors, "kept."), *values["kept"])
         if self.average is not None:
             self.average.count = values["averaged"]
@@ -143,7 +147,8 @@ class State:
                 torch.empty_like(parameter, requires_grad=False).copy_(saved[str(i)])
                 for i, parameter in enumerate(self.average.parameters[: len(saved)])
             ]
-        self.recorder = Recorder(History.restored(values["history"]), torch.zeros_like(self.recorder.losses))
+        empty = torch.zeros_like(self.recorder.losses)
+        self.recorder = Recorder(History.restored(values["history"]), empty, together=self.recorder.together)
         if self.governor is not None:
             self.governor.load(_under(tensors, "governor."), values["governor"])
             self.recorder.listened, self.recorder.forgiving = True, bool(self.governor.acts)
@@ -154,9 +159,11 @@ class State:
         self.stopped = StopReason(values["stopped"]) if values["stopped"] else None
 
 
-def seed_everything(seed: int, draws: torch.Generator, draws_seed: int) -> None:
-    """Seed the global generators of the CPU and of the device of `draws`, and `draws` itself."""
-    torch.default_generator.manual_seed(seed)
+def seed_everything(
+    seed: int, draws: torch.Generator, draws_seed: int, noise: torch.Generator = torch.default_generator
+) -> None:
+    """Seed `noise`, the global generator of the device of `draws` where that is not the CPU, and `draws` itself."""
+    noise.manual_seed(seed)
     if draws.device.type == "cuda":
         torch.cuda.manual_seed(seed)
     elif draws.device.type == "mps":
@@ -176,8 +183,8 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _random_states(draws: torch.Generator) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state(), "draws": draws.get_state()}
+def _random_states(noise: torch.Generator, draws: torch.Generator) -> dict[str, Tensor]:
+    states = {"cpu": noise.get_state(), "draws": draws.get_state()}
     if draws.device.type == "cuda":
         states["device"] = torch.cuda.get_rng_state()
     elif draws.device.type == "mps":
@@ -185,8 +192,8 @@ def _random_states(draws: torch.Generator) -> dict[str, Tensor]:
     return states
 
 
-def _set_random_states(draws: torch.Generator, states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
+def _set_random_states(noise: torch.Generator, draws: torch.Generator, states: dict[str, Tensor]) -> None:
+    noise.set_state(states["cpu"])
     draws.set_state(states["draws"])
     if draws.device.type == "cuda":
         torch.cuda.set_rng_state(states["device"])

@@ -30,12 +30,18 @@ class History:
         self._layers = Bundle(gaps=True)
         self._fresh: list[Window] = []  # not sorted in yet
         self._fresh_values = 0
+        self._leave_out_whole = False
 
-    def record_window(self, window: Window) -> None:
+    def record_window(self, window: Window, *, whole: bool = True) -> None:
         """Record what was measured in a window: of the training as a whole, of every layer and of every parameter.
 
         Windows are sorted into buckets some at a time, or when somebody looks.
+
+        Args:
+            window: What was measured.
+            whole: False leaves out what concerns the training as a whole, which is recorded otherwise.
         """
+        self._leave_out_whole = not whole
         if len(window.steps):
             self._fresh.append(window)
             width = len(window.layers) * len(window.activation) + len(window.weights) * len(window.gradient) * 2
@@ -53,7 +59,8 @@ class History:
             norms = np.concatenate([one.gradient["norm"] for one in same])
             rates = np.concatenate([one.learning_rate for one in same])
             whole = np.stack((losses, np.sqrt(np.nansum(norms**2, 1)), rates), 1)
-            self._whole.add([(name, "train") for name in _TRAINING], steps, whole)
+            if not self._leave_out_whole:
+                self._whole.add([(name, "train") for name in _TRAINING], steps, whole)
             self._layers.add(names, steps, values)
 
     def record_step(self, step: int, loss: float, gradient_norm: float, learning_rate: float) -> None:
