@@ -7,6 +7,7 @@ import pytest
 
 from equipoise.core.plan import Plan
 from equipoise.core.stop import StopReason
+from equipoise.fit.cohort import Cohort
 from equipoise.fit.fit import fit
 from equipoise.fit.reading import read_splits
 from equipoise.run.what import plan as plan_of
@@ -62,7 +63,12 @@ def test_trainings_that_are_there_are_not_repeated(monkeypatch):
     plan = wine()
     done = {seed: fit(plan, seed) for seed in range(6)}
     taken = []
-    monkeypatch.setattr("equipoise.trial.paired.fit", lambda one, seed, **rest: taken.append(one) or done[seed])
+
+    def trained(members, **rest):
+        taken.extend(member.plan for member in members)
+        return Cohort(tuple(done[member.seed] for member in members))
+
+    monkeypatch.setattr("equipoise.trial.paired.fit_members", trained)
     treated = plan.replace(recipe__learning_rate=1e-2)
     paired_trial(plan, rate(1e-2), rule=QUICK, untreated=done)
     assert taken == [treated] * 6
@@ -99,7 +105,7 @@ def test_a_training_that_breaks_counts_as_nothing():
 def test_an_interrupted_training_is_not_counted(monkeypatch):
     done = fit(wine())
     interrupted = replace(done, stopped=StopReason.INTERRUPTED)
-    monkeypatch.setattr("equipoise.trial.paired.fit", lambda *_, **__: interrupted)
+    monkeypatch.setattr("equipoise.fit.cohorts.crew.fit", lambda *_, **__: interrupted)
     with pytest.raises(KeyboardInterrupt):
         paired_trial(wine(), rate(1e-2), rule=QUICK)
 

@@ -2,4 +2,4 @@
 
 from equipoise.core.room import make_callable
 
-make_callable(__name__, "equipoise.fit.fit")
+make_callable(__name__, "equipoise.fit.entry")

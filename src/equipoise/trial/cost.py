@@ -4,6 +4,7 @@ import torch
 
 from equipoise.core.plan import Plan
 from equipoise.data.samples import Splits
+from equipoise.fit.effort import trainings
 from equipoise.fit.threads import FORWARD_AND_BACKWARD, operations
 from equipoise.networks.build import build
 
@@ -14,17 +15,22 @@ COUNTED = 8
 """Samples of the batch whose operations are counted."""
 
 
-def epoch_cost(plan: Plan, splits: Splits) -> float:
+def epoch_cost(plan: Plan, splits: Splits, *, trust: bool = False) -> float:
     """Return the floating-point operations of one epoch, forward plus twice that backward, before the first step.
+
+    Every training counts (members of an ensemble, and what comes before: see `trainings`), and so do both gradients of
+    a sharpness-aware step.
 
     Args:
         plan: What is trained.
         splits: The data of one seed.
+        trust: Whether a foreign network's file may be unpickled.
     """
-    network = build(plan.network, splits.signature, splits.preprocessing, plan.seed)
+    network = build(plan.network, splits.signature, splits.preprocessing, plan.seed, trust=trust)
     samples = min(COUNTED, len(splits.train))
     inputs, _ = splits.train.batch(torch.arange(samples))
-    return FORWARD_AND_BACKWARD * operations(network, lambda: network.scores(inputs)) / samples * len(splits.train)
+    once = FORWARD_AND_BACKWARD * operations(network, lambda: network.scores(inputs)) / samples * len(splits.train)
+    return once * trainings(plan) * (2 if plan.recipe.sharpness_radius else 1)
 
 
 def at_cost(plan: Plan, ratio: float) -> Plan:

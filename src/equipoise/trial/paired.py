@@ -2,19 +2,20 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from equipoise.core.data_plan import TrainingPart
 from equipoise.core.plan import Plan
 from equipoise.core.progress import Listener, Progress, silent
-from equipoise.core.stop import StopReason
 from equipoise.core.treatment import Treatment
 from equipoise.core.trial import Trial
 from equipoise.data.samples import Splits
-from equipoise.fit.fit import fit
+from equipoise.fit.cohort import Member, fit_members
 from equipoise.fit.fitted import Fit
 from equipoise.fit.reading import read_splits
 from equipoise.stats.metrics import score_name
@@ -48,9 +49,11 @@ def paired_trial(
     *,
     rule: Rule | None = None,
     guards: Mapping[str, Measure] | None = None,
+    measure: tuple[str, Measure] | None = None,
     untreated: Mapping[int, Fit] | None = None,
     data: Any = None,
     trust: bool = False,
+    folder: Path | None = None,
     on_progress: Listener = silent,
 ) -> Trial:
     """Return whether a treatment helps a plan.
@@ -58,7 +61,8 @@ def paired_trial(
     For every seed the plan is trained as it is and treated: the same split, the same random streams, one difference. A
     seed draws split, initialisation and order anew, so that the p-value speaks of the problem and not of one split.
     Where a treated epoch costs another number of operations there are more or fewer of them, so that both arms cost
-    the same; what the treatment does in as many epochs is reported beside it. Networks are compared by their validation
+    the same; what the treatment does in as many epochs is reported beside it. All trainings up to the next look are one
+    cohort, side by side where that is faster. Networks are compared by their validation
     score, and a training that breaks has a score of 0, or of the worst; the test part is never read.
 
     Args:
@@ -67,10 +71,12 @@ def paired_trial(
         seeds: Seeds of the pairs, in order, as many as the last look of the rule; without them, from the plan's on.
         rule: When to decide, and what.
         guards: By name, a measure of what must not get worse; the rule has the margin of each.
+        measure: Name and measure of what is compared instead of the score.
         untreated: Trainings of `plan` that are there already, by seed.
         data: For a plan that was made from data in Python: the same data again.
         trust: Whether a foreign network's file may be unpickled.
-        on_progress: Told of every pair.
+        folder: Where trainings are kept, so that the same trial, cut off and made again, does not repeat them.
+        on_progress: Told before every look, and of the trainings in between.
 
     Raises:
         ValueError: The treatment cannot be done to this plan; too few seeds; a guard without measure or margin.
@@ -79,54 +85,91 @@ def paired_trial(
     rule = Rule() if rule is None else rule
     chosen = _seeds(plan, seeds, rule)
     measures = _measures(rule, guards or {})
-    treated = treatment.apply(plan)
+    metric, compared = measure or ("", _score)
+    arms = _Arms(plan, treatment, data, trust, folder)
     pairs: list[Pair] = []
-    equal, ratio = treated, 1.0
-    for seed in chosen:
-        on_progress(Progress("trial", len(pairs), len(chosen), f"{treatment.id}: seed {seed}"))
-        splits = read_splits(plan, seed, data=data)
-        changed = splits if treated.data == plan.data else read_splits(treated, seed, data=data)
-        if not pairs and not treatment.longer:
-            ratio = epoch_cost(treated, changed) / epoch_cost(plan, splits)
-            equal = at_cost(treated, ratio * treated.recipe.epochs / plan.recipe.epochs)
-        known = untreated.get(seed) if untreated is not None else None
-        pairs.append(_pair((plan, equal, treated), seed, (splits, changed), known, trust=trust))
-        if len(pairs) in rule.looks:
-            judgement = judge(rule, _differences(pairs, _score), _guarded(pairs, measures))
-            if judgement.outcome is not None:
-                break
+    for planned in rule.looks:
+        note = f"{treatment.id}: {planned} seeds before the next look"
+        on_progress(Progress("trial", len(pairs), len(chosen), note))
+        pairs += arms.pairs(chosen[len(pairs) : planned], untreated or {}, on_progress)
+        judgement = judge(rule, _differences(pairs, compared), _guarded(pairs, measures))
+        if judgement.outcome is not None:
+            break
     on_progress(Progress("trial", len(pairs), len(chosen), f"{treatment.id}: {judgement.outcome}", finished=True))
-    return _record(treatment, chosen[: len(pairs)], pairs, rule, judgement, ratio)
+    return _record(treatment, chosen[: len(pairs)], pairs, rule, judgement, arms.ratio, metric, compared)
 
 
-def _pair(
-    plans: tuple[Plan, Plan, Plan], seed: int, splits: tuple[Splits, Splits], known: Fit | None, *, trust: bool
-) -> Pair:
-    plan, equal, treated = plans
+class _Arms:
+    """A plan with and without a difference; all trainings up to the next look are one cohort.
 
-    def trained(one: Plan, on: Splits) -> Fit:
-        done = fit(one, seed, splits=on, trust=trust)
-        if done.stopped is StopReason.INTERRUPTED:
-            raise KeyboardInterrupt
-        return done
+    Attributes:
+        ratio: Counted cost of a treated epoch by that of an untreated one; known once pairs were trained.
+    """
 
-    at_equal_cost = trained(equal, splits[1])
-    longest = at_equal_cost if equal == treated else trained(treated, splits[1])
-    return Pair(trained(plan, splits[0]) if known is None else known, at_equal_cost, longest)
+    def __init__(self, plan: Plan, treatment: Treatment, data: Any, trust: bool, folder: Path | None) -> None:
+        self._plan = plan
+        self._treated = treatment.apply(plan)
+        self._equal = self._treated if treatment.longer else None
+        self._data = data
+        self._trust = trust
+        self._folder = folder
+        self.ratio = 1.0
+
+    def pairs(self, seeds: Sequence[int], known: Mapping[int, Fit], on_progress: Listener) -> list[Pair]:
+        """Return the pairs of some seeds; untreated trainings that are known are not repeated."""
+        members: list[Member] = []
+        for seed in seeds:
+            splits, changed = self._read(seed)
+            equal = self._at_equal_cost(splits, changed)
+            members.append(Member(plan=equal, seed=seed, splits=changed))
+            if equal != self._treated:
+                members.append(Member(plan=self._treated, seed=seed, splits=changed))
+            if seed not in known:
+                members.append(Member(plan=self._plan, seed=seed, splits=splits))
+        kept = None if self._folder is None else self._folder / f"seeds-from-{seeds[0]}"
+        cohort = fit_members(members, trust=self._trust, folder=kept, resume=kept is not None, on_progress=on_progress)
+        done = iter(cohort.members)
+        return [self._pair(seed, done, known) for seed in seeds]
+
+    def _pair(self, seed: int, done: Iterator[Fit], known: Mapping[int, Fit]) -> Pair:
+        treated = next(done)
+        longest = treated if self._equal == self._treated else next(done)
+        return Pair(known[seed] if seed in known else next(done), treated, longest)
+
+    def _read(self, seed: int) -> tuple[Splits, Splits]:
+        splits = read_splits(self._plan, seed, data=self._data, trust=self._trust)
+        if self._treated.data == self._plan.data and self._plan.data.training == TrainingPart():
+            return splits, splits  # else the networks of each arm may have a say in its training part
+        return splits, read_splits(self._treated, seed, data=self._data, trust=self._trust)
+
+    def _at_equal_cost(self, splits: Splits, changed: Splits) -> Plan:
+        """Return the treated plan with epochs that cost what the untreated ones do, counted on the first seed."""
+        if self._equal is None:
+            cost = epoch_cost(self._plan, splits, trust=self._trust)
+            self.ratio = epoch_cost(self._treated, changed, trust=self._trust) / cost
+            self._equal = at_cost(self._treated, self.ratio * self._treated.recipe.epochs / self._plan.recipe.epochs)
+        return self._equal
 
 
 def _record(
-    treatment: Treatment, seeds: Sequence[int], pairs: list[Pair], rule: Rule, judgement: Judgement, ratio: float
+    treatment: Treatment,
+    seeds: Sequence[int],
+    pairs: list[Pair],
+    rule: Rule,
+    judgement: Judgement,
+    ratio: float,
+    metric: str,
+    compared: Measure,
 ) -> Trial:
     same = all(pair.treated is pair.longest for pair in pairs)
     long = [Pair(pair.untreated, pair.longest, pair.longest) for pair in pairs]
     return Trial(
         treatment=treatment.id,
-        metric=f"validation {score_name(pairs[0].untreated.splits.signature.task)}",
+        metric=f"validation {metric or score_name(pairs[0].untreated.splits.signature.task)}",
         seeds=tuple(seeds),
-        differences=tuple(_differences(pairs, _score)),
+        differences=tuple(_differences(pairs, compared)),
         effect=judgement.effect,
-        at_equal_steps=None if same else sign_flip_interval(np.array(_differences(long, _score))),
+        at_equal_steps=None if same else sign_flip_interval(np.array(_differences(long, compared))),
         p_value=judgement.look.p_value,
         level=rule.level,
         margin=rule.margin,
