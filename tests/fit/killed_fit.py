@@ -42,10 +42,11 @@ def run(folder: Path | None, *, resume: bool = True, **recipe) -> Fit:
     return fit(hard_plan(**recipe), 0, splits=data(), folder=folder, resume=resume)
 
 
-def write_often() -> None:
-    """Write a checkpoint at every chance, in the middle of epochs too."""
+def write_often(*, within: bool = True) -> None:
+    """Write a checkpoint at every chance, in the middle of epochs too unless told otherwise."""
     loop.EVERY_S = 0.002
-    keeper.SHORTEST_S = keeper.WITHIN_S = 0.0
+    keeper.SHORTEST_S = 0.0
+    keeper.WITHIN_S = 0.0 if within else keeper.WITHIN_S
     keeper.COST_SHARE = 1e9
     os.fsync = lambda handle: None  # a killed process loses nothing that it handed to the system; only time is saved
 

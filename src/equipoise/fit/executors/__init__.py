@@ -1,0 +1,1 @@
+"""Where many trainings and questions are carried out."""
