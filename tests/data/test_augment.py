@@ -4,7 +4,7 @@ import torch
 
 from equipoise.core.recipe import Recipe
 from equipoise.core.signature import ArrayInput, Column, ImageInput, SoundInput, TableInput, Task, TextInput
-from equipoise.data.augment import augment, check_augmentation
+from equipoise.data.augment import augment, check_augmentation, input_kinds
 
 DIGITS = ImageInput(channels=1, height=8, width=8, low=0.0, high=16.0)
 PHOTOS = ImageInput(channels=3, height=20, width=30)
@@ -14,7 +14,7 @@ MIXED = TableInput(columns=(Column(name="a", kind="numeric"), Column(name="c", k
 TEXT = TextInput(length=12, vocabulary=100, tokenizer="")
 ARRAY = ArrayInput(shape=(5,))
 CLASSES = Task(kind="multiclass", classes=("a", "b", "c"))
-IMAGE_NAMES = ("flip", "rotate", "shift", "crop", "noise", "erase", "brightness", "mixup")
+IMAGE_NAMES = ("flip", "rotate", "shift", "crop", "noise", "erase", "brightness", "mixup", "cutmix")
 
 
 def seeded(seed=0):
@@ -253,3 +253,61 @@ def test_nothing_asked_nothing_done():
 def test_what_makes_no_sense_is_refused_with_a_cure(name, spec, task, message):
     with pytest.raises(ValueError, match=message):
         augment(torch.zeros(2, 2), torch.zeros(2), (name,), spec, task, seeded())
+
+
+@pytest.mark.parametrize("spec", [DIGITS, PHOTOS])
+def test_cutmix_pastes_one_rectangle_and_mixes_targets_by_its_share(spec):
+    n = 30
+    inputs = torch.arange(n, dtype=torch.float32)[:, None, None, None] / n * spec.high
+    inputs = inputs.expand(n, spec.channels, spec.height, spec.width).contiguous()
+    mixed, targets = augment(inputs, torch.arange(n) % 3, ("cutmix",), spec, CLASSES, seeded(4))
+    moved = mixed != inputs
+    share = moved.float().mean((1, 2, 3))
+    assert torch.allclose(targets.sum(1), torch.ones(n))
+    where = moved[share.argmax(), 0]
+    rows, columns = where.any(1).nonzero()[:, 0], where.any(0).nonzero()[:, 0]
+    assert int(where.sum()) == len(rows) * len(columns)  # a whole rectangle
+    own = targets[torch.arange(n), torch.arange(n) % 3]
+    different = (own < 1) & (share > 0)
+    assert bool(different.any())
+    assert torch.allclose(own[different], 1 - share[different], atol=1e-5)
+
+
+def test_cutmix_pastes_a_stretch_of_sound_and_steps_of_a_sequence():
+    sequence = ArrayInput(shape=(20, 3), axes="steps,features")
+    inputs = torch.arange(12, dtype=torch.float32)[:, None, None].expand(12, 20, 3).contiguous()
+    mixed, _ = augment(inputs, torch.arange(12) % 3, ("cutmix",), sequence, CLASSES, seeded(2))
+    moved = (mixed != inputs).any(2)
+    assert bool(moved.any())
+    for row in moved[moved.any(1)]:
+        where = row.nonzero()[:, 0]
+        assert int(where[-1] - where[0]) + 1 == len(where)
+    wave, targets = waves()
+    cut, _ = augment(wave, targets, ("cutmix",), SOUND, CLASSES, seeded(2))
+    assert cut.shape == wave.shape
+    with pytest.raises(ValueError, match="cutmix"):
+        check_augmentation(("cutmix",), ARRAY, CLASSES)
+
+
+def test_mixup_and_cutmix_together_take_turns():
+    inputs, targets = pictures(DIGITS)
+    alone = {
+        name: [augment(inputs, targets, (name,), DIGITS, CLASSES, seeded(i))[0] for i in range(8)]
+        for name in ("mixup", "cutmix")
+    }
+    both = [augment(inputs, targets, ("mixup", "cutmix"), DIGITS, CLASSES, seeded(i))[0] for i in range(8)]
+    pasted = [bool(((one == inputs) | torch.isin(one, inputs)).all()) for one in both]
+    assert 0 < sum(pasted) < 8
+    assert all(((one == inputs) | torch.isin(one, inputs)).all() for one in alone["cutmix"])
+
+
+def test_noise_is_as_strong_as_it_is_told():
+    rows = torch.randn(4000, 5, generator=seeded(1))
+    for level in (0.1, 0.7):
+        noisy, _ = augment(rows, torch.zeros(4000).long(), ("noise",), ARRAY, CLASSES, seeded(2), noise=level)
+        assert float((noisy - rows).std()) == pytest.approx(level, rel=0.05)
+
+
+def test_the_kinds_of_inputs_of_an_augmentation():
+    assert input_kinds("flip") == ("image",)
+    assert set(input_kinds("noise")) == {"image", "sound", "table", "text", "array"}

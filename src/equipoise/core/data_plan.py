@@ -30,6 +30,33 @@ class Split(Record):
     seed: int | None = None
 
 
+class TrainingPart(Record):
+    """What is done to the training part before training; validation and test stay as they are.
+
+    Attributes:
+        remove_duplicates: Whether rows are removed that repeat an earlier one or are in another part too.
+        prune_labels: Whether rows are removed whose label is very likely wrong (Northcutt, Jiang and Chuang, JAIR
+            2021), judged by networks of the plan that have not seen them.
+        synthetic: Where added samples come from: `gan` and `autoencoder` are fitted on the training part,
+            `simulation` asks `simulator`.
+        synthetic_share: Number of added samples, as a share of the training part.
+        simulator: `module:function` that is called with a number of samples and a seed, and returns their inputs and
+            targets as the data have them.
+        reduction: Fixed first layer, fitted on the training part: `pca` (principal components, whitened), `lda`
+            (directions that tell the classes apart), `information` (the features that say something about the target).
+        components: Numbers that are left; without it, as many as hold 95 % of the variance (pca), classes less one
+            (lda), or all features that say more than chance (information).
+    """
+
+    remove_duplicates: bool = False
+    prune_labels: bool = False
+    synthetic: Literal["none", "gan", "autoencoder", "simulation"] = "none"
+    synthetic_share: Annotated[float, Field(gt=0.0)] = 0.5
+    simulator: str = ""
+    reduction: Literal["none", "pca", "lda", "information"] = "none"
+    components: Count | None = None
+
+
 class DataSource(Record):
     """What every source of data has.
 
@@ -38,12 +65,14 @@ class DataSource(Record):
         split: The division into parts.
         clusters: Number of clusters when the task is `clustering`.
         streamed: Whether samples are read batch by batch; without it, chosen by their size and the free memory.
+        training: What is done to the training part before training.
     """
 
     task: TaskKind | None = None
     split: Split = Split()
     clusters: Annotated[int, Field(ge=2)] | None = None
     streamed: bool | None = None
+    training: TrainingPart = TrainingPart()
 
 
 class BundledData(DataSource):

@@ -67,9 +67,36 @@ InputNumbers = Annotated[
 ]
 
 
+class Projection(Record):
+    """A linear map of the flattened features x: rows @ (x - mean), fitted as `origin` says."""
+
+    kind: Literal["projection"] = "projection"
+    origin: Literal["pca", "lda"]
+    mean: tuple[float, ...]
+    rows: tuple[tuple[float, ...], ...]
+
+
+class Selection(Record):
+    """Some of the flattened features, by position, out of `size`."""
+
+    kind: Literal["selection"] = "selection"
+    chosen: tuple[int, ...]
+    size: int
+
+
+Reduction = Annotated[Projection | Selection, Field(discriminator="kind")]
+
+
 class Preprocessing(Record):
-    """Everything fitted on the training part: the inputs' numbers, and the targets' mean and scale (regression)."""
+    """Everything fitted on the training part.
+
+    Attributes:
+        inputs: The inputs' numbers.
+        target_mean, target_scale: The targets' (regression).
+        reduction: What makes fewer numbers of the features, if anything does.
+    """
 
     inputs: InputNumbers
     target_mean: tuple[float, ...] = ()
     target_scale: tuple[float, ...] = ()
+    reduction: Reduction | None = None

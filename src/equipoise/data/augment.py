@@ -1,16 +1,16 @@
-"""Random changes to training batches that leave the meaning as it is (mixup: that change the target likewise)."""
+"""Random changes to training batches that leave the meaning as it is, or change the target likewise."""
 
 import importlib
 import math
 from types import ModuleType
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from equipoise.core.recipe import Augmentation
+from equipoise.core.record import Record
 from equipoise.core.signature import ArrayInput, ImageInput, InputSpec, SoundInput, TableInput, Task, TextInput
+from equipoise.data.mix import mix
 
 MAX_ROTATION_DEGREES = 15.0
 MAX_SHIFT = 0.1
@@ -20,7 +20,7 @@ MIN_CROP = 0.8
 """Smallest side of a random crop, as a share; the crop is enlarged to the old size."""
 
 NOISE = 0.05
-"""Standard deviation of added noise: a share of the range (images), else of the standard deviation of the values."""
+"""Usual deviation of added noise: a share of the range (images), else of the standard deviation of the values."""
 
 MAX_BRIGHTNESS = 0.2
 """Largest change of brightness either way, as a share of the range."""
@@ -34,10 +34,7 @@ MAX_ASPECT = 3.3
 UNKNOWN_SHARE = 0.1
 """Share of words that `noise` turns into the unknown word."""
 
-MIXUP_ALPHA = 0.2
-"""Both parameters of the beta distribution of the mixing weight."""
-
-_KINDS: dict[str, tuple[type, ...]] = {
+_KINDS: dict[str, tuple[type[Record], ...]] = {
     "flip": (ImageInput,),
     "rotate": (ImageInput,),
     "shift": (ImageInput, SoundInput),
@@ -46,6 +43,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "erase": (ImageInput, SoundInput),
     "brightness": (ImageInput,),
     "mixup": (ImageInput, SoundInput, TableInput, ArrayInput),
+    "cutmix": (ImageInput, SoundInput, ArrayInput),
 }
 
 
@@ -64,6 +62,11 @@ def check_augmentation(names: tuple[Augmentation, ...], spec: InputSpec, task: T
             )
 
 
+def input_kinds(name: Augmentation) -> tuple[str, ...]:
+    """Return the kinds of inputs that an augmentation makes sense for: `image`, `sound`, `table`, `text`, `array`."""
+    return tuple(str(one.model_fields["kind"].default) for one in _KINDS[name])
+
+
 def augment(
     inputs: Tensor,
     targets: Tensor,
@@ -71,6 +74,8 @@ def augment(
     spec: InputSpec,
     task: Task,
     generator: torch.Generator,
+    *,
+    noise: float = NOISE,
 ) -> tuple[Tensor, Tensor]:
     """Return a changed batch; the same generator state gives the same batch.
 
@@ -80,24 +85,27 @@ def augment(
     adds up to a fifth of the range, `noise` is Gaussian. Sound: `shift` moves by up to a tenth with silence moving in,
     `erase` silences a stretch, `noise` is Gaussian relative to the recording's own loudness. Tables and arrays: `noise`
     relative to the batch's standard deviation of each column or feature (categories stay). Text: `noise` makes a tenth
-    of the words unknown. `mixup` mixes pairs of samples and their targets with one weight a batch.
+    of the words unknown. `mixup` mixes pairs of samples and their targets with one weight a batch; `cutmix` puts a
+    rectangle (sound: a stretch; sequences: some steps) of one into the other and mixes targets by its share.
 
     Args:
         inputs: Raw inputs (n, ...).
         targets: As in `Samples`.
-        names: What to apply; the order does not matter.
+        names: What to apply; the order does not matter. Of mixup and cutmix together, each batch draws one.
         spec: What the inputs are; values stay within its range.
         task: What is predicted.
         generator: Where all random numbers come from.
+        noise: Deviation of `noise`: a share of the range (images), else of the values' own deviation or loudness.
 
     Returns:
-        Inputs of the same shape and type, and the targets; with mixup, classes become float32 (n, classes).
+        Inputs of the same shape and type, and the targets; with mixup or cutmix, classes become float32 (n, classes).
 
     Raises:
         ValueError: An augmentation that makes no sense for these inputs or this task.
 
     References:
         H. Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, arXiv:1710.09412.
+        S. Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers, ICCV 2019, arXiv:1905.04899.
         Z. Zhong et al., Random Erasing Data Augmentation, AAAI 2020, arXiv:1708.04896.
     """
     check_augmentation(names, spec, task)
@@ -105,20 +113,20 @@ def augment(
         return inputs, targets
     chosen: set[str] = set(names)
     if isinstance(spec, ImageInput):
-        inputs = _image(inputs, chosen, spec, generator)
+        inputs = _image(inputs, chosen, spec, generator, noise)
     elif isinstance(spec, SoundInput):
-        inputs = _sound(inputs, chosen, generator)
+        inputs = _sound(inputs, chosen, generator, noise)
     elif "noise" in chosen:
-        inputs = _noisy_values(inputs, spec, generator)
-    if "mixup" in chosen:
-        inputs, targets = _mixed(inputs, targets, task, generator)
-    return inputs, targets
+        inputs = _noisy_values(inputs, spec, generator, noise)
+    return mix(inputs, targets, chosen, task, generator)
 
 
 def _usable(name: str, spec: InputSpec, task: Task) -> bool:
     if not isinstance(spec, _KINDS[name]):
         return False
-    if name == "mixup":
+    if name == "cutmix" and isinstance(spec, ArrayInput) and spec.axes != "steps,features":
+        return False
+    if name in ("mixup", "cutmix"):
         categories = isinstance(spec, TableInput) and any(column.kind == "category" for column in spec.columns)
         return not categories and task.kind not in ("sequence-labelling", "clustering")
     return name == "noise" or task.kind != "sequence-labelling"
@@ -133,7 +141,7 @@ def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(like.shape, generator=generator, device=generator.device).to(like.device, like.dtype)
 
 
-def _image(inputs: Tensor, chosen: set[str], spec: ImageInput, generator: torch.Generator) -> Tensor:
+def _image(inputs: Tensor, chosen: set[str], spec: ImageInput, generator: torch.Generator, noise: float) -> Tensor:
     n, span = len(inputs), spec.high - spec.low
     if "flip" in chosen:
         mirrored = _uniform((n, 1, 1, 1), 0, 1, generator, inputs) < 0.5
@@ -144,7 +152,7 @@ def _image(inputs: Tensor, chosen: set[str], spec: ImageInput, generator: torch.
         change = _uniform((n,), -MAX_BRIGHTNESS, MAX_BRIGHTNESS, generator, inputs)
         inputs = _kornia("enhance").adjust_brightness(inputs, change * span, clip_output=False)
     if "noise" in chosen:
-        inputs = inputs + _normal(inputs, generator) * (NOISE * span)
+        inputs = inputs + _normal(inputs, generator) * (noise * span)
     if "erase" in chosen:
         inputs = torch.where(_rectangles(inputs, generator), (spec.low + spec.high) / 2, inputs)
     return inputs.clamp(spec.low, spec.high)
@@ -196,7 +204,7 @@ def _rectangles(inputs: Tensor, generator: torch.Generator) -> Tensor:
     return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
 
-def _sound(inputs: Tensor, chosen: set[str], generator: torch.Generator) -> Tensor:
+def _sound(inputs: Tensor, chosen: set[str], generator: torch.Generator, noise: float) -> Tensor:
     n, samples = inputs.shape
     where = torch.arange(samples, device=inputs.device)
     if "shift" in chosen:
@@ -210,11 +218,11 @@ def _sound(inputs: Tensor, chosen: set[str], generator: torch.Generator) -> Tens
         inputs = inputs * ~((where >= start) & (where < start + length))
     if "noise" in chosen:
         loudness = inputs.square().mean(1, keepdim=True).sqrt()
-        inputs = inputs + _normal(inputs, generator) * (NOISE * loudness)
+        inputs = inputs + _normal(inputs, generator) * (noise * loudness)
     return inputs.clamp(-1.0, 1.0)
 
 
-def _noisy_values(inputs: Tensor, spec: InputSpec, generator: torch.Generator) -> Tensor:
+def _noisy_values(inputs: Tensor, spec: InputSpec, generator: torch.Generator, noise: float) -> Tensor:
     """Return table rows, arrays or token ids with noise; NaN and padding stay."""
     if isinstance(spec, TextInput):
         hidden = _uniform(tuple(inputs.shape), 0, 1, generator, torch.empty(0, device=inputs.device)) < UNKNOWN_SHARE
@@ -224,7 +232,7 @@ def _noisy_values(inputs: Tensor, spec: InputSpec, generator: torch.Generator) -
     if isinstance(spec, TableInput):
         numeric = [column.kind != "category" for column in spec.columns]
         scale = scale * torch.tensor(numeric, device=inputs.device)
-    return inputs + _normal(inputs, generator) * (NOISE * scale)
+    return inputs + _normal(inputs, generator) * (noise * scale)
 
 
 def _spread(rows: Tensor) -> Tensor:
@@ -234,13 +242,3 @@ def _spread(rows: Tensor) -> Tensor:
     filled = rows.nan_to_num(0.0)
     mean = filled.sum(0) / count
     return ((filled - mean).square() * known).sum(0).div(count).sqrt()
-
-
-def _mixed(inputs: Tensor, targets: Tensor, task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix each sample with another one of the batch; NaN in either stays NaN."""
-    seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
-    weight = float(np.random.default_rng(seed).beta(MIXUP_ALPHA, MIXUP_ALPHA))
-    partner = torch.randperm(len(inputs), generator=generator, device=generator.device).to(inputs.device)
-    if task.classifies:
-        targets = functional.one_hot(targets, len(task.classes)).to(torch.float32)
-    return inputs.lerp(inputs[partner], 1 - weight), targets.lerp(targets[partner.to(targets.device)], 1 - weight)

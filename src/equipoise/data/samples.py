@@ -68,6 +68,7 @@ class Splits:
         notes: Every repair and choice made while reading, with its count, one sentence each.
         groups: For each part, the group of each sample, when split by group; else empty.
         digest: SHA-256 over the raw inputs and targets of all parts (streamed: over names, sizes and times of files).
+        prepared: Whether the training part is as a plan wants it, so that nothing more is done to it.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Splits:
     notes: tuple[str, ...]
     digest: str
     groups: dict[str, np.ndarray] = field(default_factory=dict)
+    prepared: bool = False
 
     def part(self, name: str) -> Samples:
         """Return the part called `train`, `validation` or `test`."""

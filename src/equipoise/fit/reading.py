@@ -8,15 +8,19 @@ from equipoise.core.progress import Listener, silent
 from equipoise.data.given import splits_from
 from equipoise.data.load import load
 from equipoise.data.samples import Splits
+from equipoise.fit.training_part import prepare_training_part
 
 
-def read_splits(plan: Plan, seed: int, *, data: Any = None, on_progress: Listener = silent) -> Splits:
+def read_splits(
+    plan: Plan, seed: int, *, data: Any = None, trust: bool = False, on_progress: Listener = silent
+) -> Splits:
     """Return the data of a plan as a fit with this seed sees them.
 
     Args:
         plan: The plan.
         seed: Seed of the fit.
         data: For a plan that was made from data in Python: the same data again.
+        trust: Whether a foreign network's file may be unpickled, where preparing the training part trains networks.
         on_progress: Told how far reading is.
 
     Raises:
@@ -25,8 +29,10 @@ def read_splits(plan: Plan, seed: int, *, data: Any = None, on_progress: Listene
     """
     source = plan.data
     if isinstance(source, GivenData):
-        return _given(source, data, plan.seed, seed)
-    return load(source, seed, on_progress=on_progress)
+        splits = _given(source, data, plan.seed, seed)
+    else:
+        splits = load(source, seed, on_progress=on_progress)
+    return prepare_training_part(plan, seed, splits, trust=trust, on_progress=on_progress)
 
 
 def _given(source: GivenData, data: Any, plan_seed: int, seed: int) -> Splits:

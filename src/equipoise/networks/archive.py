@@ -1,5 +1,6 @@
 """A network in one safetensors file whose header holds everything needed to build it again."""
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +12,12 @@ from torch import nn
 
 from equipoise.core.atomic import write_with
 from equipoise.core.network_plan import ForeignNetwork, NetworkPlan
+from equipoise.core.plan import Ensemble
 from equipoise.core.preprocessing import Preprocessing
 from equipoise.core.signature import Signature
-from equipoise.networks.adopt import assemble, strip
+from equipoise.networks.adopt import assemble, operated, strip
 from equipoise.networks.build import build
+from equipoise.networks.ensemble import Members, join, member_plan
 from equipoise.networks.factory import call_factory
 from equipoise.networks.foreign import ForeignBody
 from equipoise.networks.foreign_files import file_digest, open_foreign
@@ -31,6 +34,7 @@ KEY = "equipoise"
 """Version of the header's layout."""
 
 _PLAN: TypeAdapter[NetworkPlan] = TypeAdapter(NetworkPlan)
+_ENSEMBLE: TypeAdapter[Ensemble] = TypeAdapter(Ensemble)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Header:
         aliases: For tensors known by several names: each further name, and the one it is stored under.
         notes: `Network.notes`.
         extra: What the writer added.
+        members: Number of networks that answer together; 0 for a single one.
+        ensemble: How these differ.
     """
 
     plan: NetworkPlan
@@ -54,6 +60,8 @@ class Header:
     aliases: Mapping[str, str]
     notes: tuple[str, ...]
     extra: Mapping[str, str]
+    members: int
+    ensemble: Ensemble
 
 
 def save_network(
@@ -80,7 +88,9 @@ def save_network(
         OSError: The disk is full or the folder cannot be written; what stood at `path` is untouched.
     """
     tensors, aliases = unique_tensors(network)
-    origin = network.body.origin if isinstance(network.body, ForeignBody) else None
+    several = network.body if isinstance(network.body, Members) else None
+    body = several.bodies[0] if several is not None else network.body
+    origin = body.origin if isinstance(body, ForeignBody) else None
     header = {
         "format": FORMAT,
         "plan": plan.model_dump_json(),
@@ -90,6 +100,8 @@ def save_network(
         "aliases": json.dumps(aliases),
         "notes": json.dumps(network.notes),
         "extra": json.dumps(dict(extra or {})),
+        "members": str(len(several.bodies) if several is not None else 0),
+        "ensemble": several.ensemble if several is not None else "deep",
     }
     # One key, since safetensors writes several in a random order: the same network is the same bytes.
     metadata = {KEY: json.dumps(header)}
@@ -131,6 +143,8 @@ def read_header(path: Path) -> Header:
             aliases=json.loads(raw["aliases"]),
             notes=tuple(json.loads(raw["notes"])),
             extra=json.loads(raw["extra"]),
+            members=int(raw.get("members", 0)),
+            ensemble=_ENSEMBLE.validate_python(raw.get("ensemble", "deep")),
         )
     except (KeyError, ValidationError, json.JSONDecodeError) as problem:
         raise ValueError(
@@ -153,17 +167,27 @@ def load_network(path: Path, *, trust: bool = False, module: nn.Module | None = 
             `trust` is False.
     """
     header = read_header(path)
-    if header.origin is None:
-        network = build(header.plan, header.signature, header.preprocessing, seed=0)
+    if header.members:
+        several = [_built(header, i, path, trust=trust, module=copy.deepcopy(module)) for i in range(header.members)]
+        network = join(several, header.ensemble)
     else:
-        body = _foreign_module(header.origin, path, trust=trust, module=module)
-        if header.origin.stripped:
-            body = strip(body, header.signature.task) or body
-        network = assemble(body, header.origin, header.signature, header.preprocessing, notes=header.notes)
+        network = _built(header, 0, path, trust=trust, module=module)
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     load_tensors(network, tensors, str(path))
     return network.eval()
+
+
+def _built(header: Header, position: int, path: Path, *, trust: bool, module: nn.Module | None) -> Network:
+    """Return a network without its weights: the one of a file, or the one at a position of an ensemble."""
+    if header.origin is None:
+        plan = member_plan(header.plan, header.ensemble, position)
+        return build(plan, header.signature, header.preprocessing, seed=0)
+    body = _foreign_module(header.origin, path, trust=trust, module=module)
+    body = operated(body, header.origin, header.signature, header.preprocessing)
+    if header.origin.stripped:
+        body = strip(body, header.signature.task) or body
+    return assemble(body, header.origin, header.signature, header.preprocessing, notes=header.notes)
 
 
 def foreign_plan_of(network: Network) -> ForeignNetwork:
@@ -183,6 +207,8 @@ def foreign_plan_of(network: Network) -> ForeignNetwork:
         factory=origin.factory,
         output=origin.output,
         standardise=origin.standardise,
+        surgeries=origin.surgeries,
+        standardise_targets=origin.standardise_targets,
         digest=origin.digest,
     )
 

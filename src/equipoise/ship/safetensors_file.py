@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from equipoise.core.network_plan import NetworkPlan
 from equipoise.core.preprocessing import Preprocessing
 from equipoise.networks.archive import load_network, read_header, save_network
+from equipoise.networks.ensemble import Members
 from equipoise.networks.foreign import ForeignBody
 from equipoise.networks.network import Network
 
@@ -46,9 +47,10 @@ def open_file(
 
 def module_to_fill(network: Network) -> nn.Module | None:
     """Return a copy of the module with its weights wiped, for a network that no file can build again; else None."""
-    if not isinstance(network.body, ForeignBody) or network.body.origin.kind != "module":
+    body = network.body.bodies[0] if isinstance(network.body, Members) else network.body
+    if not isinstance(body, ForeignBody) or body.origin.kind != "module":
         return None
-    module = copy.deepcopy(network.body.module)
+    module = copy.deepcopy(body.module)
     with torch.no_grad():
         for tensor in (*module.parameters(), *module.buffers()):
             tensor.zero_()
