@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from equipoise.core.record import Record
+from equipoise.core.surgeries import Surgery
 
 Activation = Literal["relu", "leaky-relu", "gelu", "silu", "tanh", "sigmoid", "elu", "selu", "linear"]
 Normalisation = Literal["none", "batch", "layer", "group"]
@@ -13,20 +14,39 @@ Width = Annotated[int, Field(ge=1)]
 
 
 class FamilyOptions(Record):
-    """What every family has. `dropout`: a unit's chance of being dropped; `standardise` false leaves raw units."""
+    """What every family has.
+
+    Attributes:
+        dropout: A unit's chance of being dropped.
+        spectral_norm: Whether hidden dense and convolutional layers are divided by their largest singular value.
+        standardise: False leaves the inputs in raw units.
+        standardise_targets: False trains regression in the targets' own units.
+        denoise: Whether a denoising autoencoder, fitted on the training part, cleans the features first.
+        pretraining: Where the first weights come from: `reconstruction` of the inputs (dense layers), or `related`.
+        related: For `related`: the saved network, or the plan, of a problem with the same inputs.
+    """
 
     activation: Activation = "relu"
     normalisation: Normalisation = "none"
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     initialisation: Initialisation = "default"
+    spectral_norm: bool = False
     standardise: bool = True
+    standardise_targets: bool = True
+    denoise: bool = False
+    pretraining: Literal["none", "reconstruction", "related"] = "none"
+    related: str = ""
 
 
 class DenseNetwork(FamilyOptions):
-    """Fully connected layers of the given widths; inputs of any rank are flattened (token ids: mean embedding)."""
+    """Fully connected layers of the given widths; inputs of any rank are flattened (token ids: mean embedding).
+
+    With `links` every hidden layer after the first adds what it got to what it gives.
+    """
 
     family: Literal["dense"] = "dense"
     hidden: tuple[Width, ...] = (64, 64)
+    links: bool = False
     embedding: Width = 64
 
 
@@ -107,7 +127,9 @@ class ForeignNetwork(Record):
         path: A `.keras`, `.h5`, `.pt2`, `.onnx` or `.safetensors` file; or empty.
         factory: `module:function` that returns an `nn.Module`; needed with `.safetensors`.
         output: What the module returns: `logits`, `probabilities` or `values`; without it, found by running it.
-        standardise: Whether fitted standardisation is put in front of it.
+        standardise: Whether fitted standardisation is put in front of it, and its outputs are standardised targets.
+        standardise_targets: Whether its outputs alone are standardised targets (regression).
+        surgeries: What is changed in its module tree before it is trained, in order; see `core.surgeries`.
         digest: SHA-256 of the file, filled in by the run.
     """
 
@@ -116,6 +138,8 @@ class ForeignNetwork(Record):
     factory: str = ""
     output: Literal["logits", "probabilities", "values"] | None = None
     standardise: bool = False
+    standardise_targets: bool = False
+    surgeries: tuple[Surgery, ...] = ()
     digest: str = ""
 
 

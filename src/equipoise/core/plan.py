@@ -13,6 +13,7 @@ from equipoise.core.recipe import Recipe
 from equipoise.core.record import Record
 
 Finish = Literal["temperature", "clusters"]
+Ensemble = Literal["deep", "bagged", "stacked"]
 
 
 class Plan(Record):
@@ -26,6 +27,10 @@ class Plan(Record):
         data: Where samples come from and how they are split.
         network: The network.
         recipe: How it is trained.
+        members: Networks that are trained and answer together; 1 is a single network.
+        ensemble: How several differ and count: `deep` in their seeds (Lakshminarayanan et al., NeurIPS 2017), `bagged`
+            in the rows they see too (Breiman, Machine Learning 1996), `stacked` in their activations, with weights
+            fitted on predictions for rows they have not seen (Wolpert, Neural Networks 1992).
         finish: Steps after fitting: `temperature` scaling on validation data, `clusters` on the embedding.
         claims: Thresholds by question and estimate name, such as
             `claims.overfitting.gap = {warn = 0.05, fail = 0.1}`; they replace the question's own.
@@ -38,6 +43,8 @@ class Plan(Record):
     data: DataPlan
     network: NetworkPlan
     recipe: Recipe = Recipe()
+    members: Annotated[int, Field(ge=1)] = 1
+    ensemble: Ensemble = "deep"
     finish: tuple[Finish, ...] = ()
     claims: dict[str, dict[str, dict[str, float]]] = Field(default_factory=dict)
 
@@ -75,7 +82,7 @@ def plan_text(plan: Plan) -> str:
 def _with_paths(plan: Plan, folder: Path) -> Plan:
     changes: dict[str, object] = {}
     for section in ("data", "network"):
-        for name in ("path", "labels"):
+        for name in ("path", "labels", "related"):
             value = getattr(getattr(plan, section), name, None)
             if value and not Path(value).is_absolute():
                 changes[f"{section}__{name}"] = str((folder / value).resolve())

@@ -1,6 +1,7 @@
 """Taking a network that was made elsewhere into a `Network`."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,13 +9,14 @@ from torch import nn
 
 from equipoise.core.preprocessing import NoNumbers, Preprocessing
 from equipoise.core.signature import InputSpec, Signature, Task
-from equipoise.networks.foreign import ForeignBody, strip_end
+from equipoise.networks.foreign import Arrange, ForeignBody, strip_end
 from equipoise.networks.foreign_files import open_foreign
 from equipoise.networks.heads import head_of
 from equipoise.networks.keras_adapter import KerasAdapter, strip_adapter
 from equipoise.networks.keras_models import is_keras, keras_json
 from equipoise.networks.keras_torch import to_torch
 from equipoise.networks.network import Network
+from equipoise.networks.operate import operate
 from equipoise.networks.origin import Origin, Output
 from equipoise.networks.preprocess import inverse_module
 from equipoise.networks.probe import Found, find, fronts, output_kind, probe_inputs, run_once, shown_features
@@ -28,14 +30,16 @@ def adopt(
     factory: str = "",
     preprocessing: Preprocessing | None = None,
     standardise: bool = False,
+    standardise_targets: bool = False,
+    surgeries: tuple[str, ...] = (),
+    seed: int = 0,
     trust: bool = False,
 ) -> Network:
-    """Return a network around a module or a file made elsewhere.
+    """Return a network around a module or a file made elsewhere; a module is copied and left as it is.
 
     How it wants its inputs laid out (channels first or last, flat, imputed and one-hot rows) and what it returns
     (logits, probabilities) is found by running it on inputs like the data; `notes` of the result say what was found. A
-    softmax or sigmoid at the end is taken off where it can be, so that scores are logits. A module is copied and left
-    as it is.
+    softmax or sigmoid at the end is taken off where it can be, so that scores are logits.
 
     Args:
         module: Any `nn.Module`, a Keras 3 model on the torch backend, or a file: `.keras`, `.h5`, `.pt2`,
@@ -47,18 +51,18 @@ def adopt(
             that returns values returns the user's units.
         standardise: Whether fitted standardisation is put in front of it; a regression network then returns
             standardised targets.
+        standardise_targets: Whether a regression network returns standardised targets all the same.
+        surgeries: What is changed in its module tree, in order; see `core.surgeries`.
+        seed: Draws the weights of layers that surgeries make.
         trust: Whether files that can run code when opened may be opened.
 
     Raises:
-        ValueError: The file is refused, the network runs on no layout of the inputs, or its outputs do not fit.
+        ValueError: The file is refused, the network runs on no layout of the inputs, its outputs do not fit, or a
+            surgery cannot be done to it.
         FileNotFoundError: There is no such file.
     """
     preprocessing = preprocessing or Preprocessing(inputs=NoNumbers())
-    if signature.task.kind == "generation":
-        raise ValueError(
-            "got a foreign network for generation; expected the family 'generative-pair', which holds both of its "
-            "networks. Use that family."
-        )
+    _refuse_generation(signature.task)
     notes: list[str] = []
     if isinstance(module, Path):
         opened, origin = open_foreign(module, factory, trust=trust)
@@ -68,7 +72,25 @@ def adopt(
     if is_keras(opened):
         opened, origin = _from_keras(opened, origin, signature, preprocessing, notes, standardise=standardise)
     found = find(opened, signature, preprocessing, standardise=standardise)
-    return _fit_in(opened, origin.replace(standardise=standardise), signature, preprocessing, found, output, notes)
+    if surgeries:
+        opened = operate(opened, surgeries, found.arranged.detach(), seed)
+        found = replace(found, outputs=run_once(opened, found.arranged))
+    origin = origin.replace(standardise=standardise, standardise_targets=standardise_targets)
+    origin = origin.replace(surgeries=surgeries, seed=seed if surgeries else 0)
+    return _fit_in(opened, origin, signature, preprocessing, found, output, notes)
+
+
+def _refuse_generation(task: Task) -> None:
+    """Refuse a task that takes two networks.
+
+    Raises:
+        ValueError: It is generation.
+    """
+    if task.kind == "generation":
+        raise ValueError(
+            "got a foreign network for generation; expected the family 'generative-pair', which holds both of its "
+            "networks. Use that family."
+        )
 
 
 def assemble(
@@ -103,6 +125,15 @@ def assemble(
     inverse = inverse_module(preprocess, signature, preprocessing)
     head = head_of(signature.task, preprocessing, inverse=inverse, code=origin.code)
     return Network(preprocess, body, head, signature, notes=notes)
+
+
+def operated(module: nn.Module, origin: Origin, signature: Signature, preprocessing: Preprocessing) -> nn.Module:
+    """Return a network with the surgeries that an origin names done to it."""
+    if not origin.surgeries:
+        return module
+    preprocess = dict(fronts(signature, preprocessing, standardise=origin.standardise))[origin.front]
+    inputs = Arrange(origin.layout)(preprocess(probe_inputs(signature, preprocessing)))
+    return operate(module, origin.surgeries, inputs.detach(), origin.seed)
 
 
 def strip(module: nn.Module, task: Task) -> nn.Module | None:

@@ -38,8 +38,7 @@ def activations(name: Activation) -> list[nn.Module]:
 def normalisation(name: Normalisation, width: int, *, image: bool) -> list[nn.Module]:
     """Return the normalisation of `width` units or channels as a list, empty for `none`.
 
-    On images `layer` normalises over channels and positions together; `group` uses as many groups as divide both 8 and
-    the width.
+    On images `layer` normalises over channels and positions together; `group` uses `group_count` groups.
     """
     if name == "none":
         return []
@@ -47,7 +46,17 @@ def normalisation(name: Normalisation, width: int, *, image: bool) -> list[nn.Mo
         return [nn.BatchNorm2d(width) if image else nn.BatchNorm1d(width)]
     if name == "layer":
         return [nn.GroupNorm(1, width) if image else nn.LayerNorm(width)]
-    return [nn.GroupNorm(math.gcd(8, width), width)]
+    return [nn.GroupNorm(group_count(width, image=image), width)]
+
+
+def group_count(width: int, *, image: bool) -> int:
+    """Return how many groups `width` units or channels are normalised in: at most 8, all of one size.
+
+    A channel has many positions to be normalised over, a unit has none: groups of units have 8 at least, since one or
+    two normalised units say nothing but a sign.
+    """
+    groups = math.gcd(8, width)
+    return groups if image else math.gcd(groups, max(1, width // 8))
 
 
 def has_bias(options: FamilyOptions) -> bool:

@@ -22,6 +22,7 @@ from equipoise.networks.convolutional import convolutional
 from equipoise.networks.dense import dense
 from equipoise.networks.features import Features, features_of
 from equipoise.networks.foreign_plan import build_foreign
+from equipoise.networks.front import denoised, reduced, reduced_features
 from equipoise.networks.generative import generative_pair
 from equipoise.networks.heads import head_of, score_width
 from equipoise.networks.initialise import initialise
@@ -29,6 +30,7 @@ from equipoise.networks.network import Network
 from equipoise.networks.preprocess import inverse_module, preprocess_module
 from equipoise.networks.recurrent import recurrent
 from equipoise.networks.residual import residual
+from equipoise.networks.spectral import bound
 from equipoise.networks.transformer import transformer
 from equipoise.networks.vgg import vgg
 
@@ -76,16 +78,21 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if isinstance(plan, ForeignNetwork):
-            return build_foreign(plan, signature, preprocessing, trust=trust)
-        features = features_of(signature.inputs, preprocessing.inputs)
+            return build_foreign(plan, signature, preprocessing, seed=seed, trust=trust)
+        features = reduced_features(features_of(signature.inputs, preprocessing.inputs), preprocessing.reduction)
         _check(plan.family, features, signature.task)
-        preprocess = preprocess_module(signature, preprocessing, standardise=plan.standardise)
+        standardised = preprocess_module(signature, preprocessing, standardise=plan.standardise)
+        preprocess = reduced(standardised, preprocessing.reduction)
         body = _body(plan, features, signature.task, score_width(signature.task, preprocessing))
         initialise(body, plan, seed)
+        if plan.spectral_norm:
+            bound(body)
+        front = denoised(preprocess, features) if plan.denoise else preprocess
     code = plan.code if isinstance(plan, AutoencoderNetwork) else 0
     inverse = inverse_module(preprocess, signature, preprocessing)
-    head = head_of(signature.task, preprocessing, inverse=inverse, code=code)
-    return Network(preprocess, body, head, signature)
+    scale = preprocessing if plan.standardise_targets else preprocessing.replace(target_mean=(), target_scale=())
+    head = head_of(signature.task, scale, inverse=inverse, code=code)
+    return Network(front, body, head, signature)
 
 
 def _body(plan: NetworkPlan, features: Features, task: Task, scores: int) -> nn.Module:

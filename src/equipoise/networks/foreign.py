@@ -70,7 +70,7 @@ class ForeignBody(nn.Module):
         self.shape = features.shape
         self.arrange = Arrange(origin.layout)
         self.module = module
-        known = bool(preprocessing.target_mean) and not origin.standardise
+        known = bool(preprocessing.target_mean) and not (origin.standardise or origin.standardise_targets)
         self.register_buffer("target_mean", torch.tensor(preprocessing.target_mean if known else (0.0,)))
         self.register_buffer("target_scale", torch.tensor(preprocessing.target_scale if known else (1.0,)))
 

@@ -12,9 +12,9 @@ from equipoise.networks.network import Network
 
 
 def build_foreign(
-    plan: ForeignNetwork, signature: Signature, preprocessing: Preprocessing, *, trust: bool = False
+    plan: ForeignNetwork, signature: Signature, preprocessing: Preprocessing, *, seed: int = 0, trust: bool = False
 ) -> Network:
-    """Return the network that a plan refers to; see `adopt` for how it is fitted in.
+    """Return the network that a plan refers to; see `adopt` for how it is fitted in; `seed` draws for its surgeries.
 
     Raises:
         ValueError: The plan names neither file nor factory, or the file is not the one the plan was made with.
@@ -38,5 +38,8 @@ def build_foreign(
         factory=plan.factory,
         preprocessing=preprocessing,
         standardise=plan.standardise,
+        standardise_targets=plan.standardise_targets,
+        surgeries=plan.surgeries,
+        seed=seed,
         trust=trust,
     )

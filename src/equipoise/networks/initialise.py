@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from equipoise.core.network_plan import FamilyOptions
 from equipoise.networks.cells import LoopedRecurrence
+from equipoise.networks.layered import LINEAR
 
 _RECTIFIED = frozenset({"relu", "leaky-relu", "elu", "gelu", "silu"})
 
@@ -27,7 +28,7 @@ def initialise(body: nn.Module, options: FamilyOptions, seed: int) -> None:
         return
     generator = torch.Generator().manual_seed(seed)
     for module in body.modules():
-        if isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+        if isinstance(module, LINEAR):
             _draw(module.weight, options, generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
