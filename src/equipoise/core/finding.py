@@ -21,7 +21,7 @@ class Finding(Record):
         where: Places it concerns: columns, layers, classes; worst first.
         worst_samples: The samples that show it best, as a person would look at them.
         figures: What to draw in its chapter.
-        treatments: What may help, as ids or short phrases.
+        treatments: What may help, most promising first: ids of treatments, and phrases for what is none.
         assumptions: What must hold for the numbers to mean what they say.
         seconds: Wall-clock time that the answer took.
     """

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from equipoise.core.certificate import Certificate
+from equipoise.core.course import Course
 from equipoise.core.estimate import Verdict
 from equipoise.core.finding import Finding, NotExamined
 from equipoise.core.record import Record
@@ -34,7 +35,8 @@ class Report(Record):
         layers: The layer table of the network: one row a layer, by column name.
         vitals: The training history, bounded.
         findings: One a question asked.
-        trials: Paired trials of treatments.
+        trials: Paired trials of treatments, made outside a course.
+        course: The course of treatment of the plan, where there was one.
         certificates: What was proved.
         not_examined: Questions not asked, each with its reason and the command that asks it.
         glossary: Terms explained, for the foot of the page.
@@ -52,6 +54,7 @@ class Report(Record):
     vitals: tuple[Vital, ...] = ()
     findings: tuple[Finding, ...] = ()
     trials: tuple[Trial, ...] = ()
+    course: Course | None = None
     certificates: tuple[Certificate, ...] = ()
     not_examined: tuple[NotExamined, ...] = ()
     glossary: dict[str, str] = Field(default_factory=dict)
