@@ -1,9 +1,9 @@
-"""A kit for testing questions: subjects whose truth is known, and a check that a question keeps to the rules."""
+"""A kit for testing questions and treatments: subjects whose truth is known, and checks that they keep to the rules."""
 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,17 +12,20 @@ from torch import Tensor, nn
 from equipoise.core.data_plan import GivenData
 from equipoise.core.estimate import Line, Verdict
 from equipoise.core.finding import Finding
-from equipoise.core.network_plan import ForeignNetwork
+from equipoise.core.network_plan import DenseNetwork, ForeignNetwork, NetworkPlan
 from equipoise.core.plan import Plan
 from equipoise.core.preprocessing import NoNumbers, Preprocessing
 from equipoise.core.recipe import Recipe
 from equipoise.core.signature import ArrayInput, InputSpec, Signature, Task
 from equipoise.core.stop import StopReason
+from equipoise.core.treatment import Treatment
 from equipoise.core.vital import Vital
+from equipoise.data.numbers import fit_numbers
 from equipoise.data.samples import Splits, TensorSamples
 from equipoise.examine.ask import ask
 from equipoise.examine.question import THEMES, Card, Question
 from equipoise.examine.subject import Subject
+from equipoise.fit.fit import fit
 from equipoise.fit.fitted import Execution, Fit
 from equipoise.networks.heads import BinaryHead, ClassHead, RegressionHead
 from equipoise.networks.network import Head, Network
@@ -68,6 +71,47 @@ def check_question(question: Question, subject: Subject, *, seed: int = 0, repea
         )
     _check_finding(finding)
     return finding
+
+
+def check_treatment(treatment: Treatment, plan: Plan) -> Plan:
+    """Return the treated plan after checking that a treatment keeps to the rules; for the tests of third parties.
+
+    Checked are its id, that it treats something, that it makes a difference to the plan and leaves the plan itself
+    alone, that it makes the same difference twice, that the treated plan can be written and read, and that, done
+    already, it either says so or changes something more.
+
+    Args:
+        treatment: The treatment.
+        plan: A plan that it can be done to.
+
+    Raises:
+        AssertionError: It breaks a rule; the message says which and how to mend it.
+        ValueError: It cannot be done to this plan.
+    """
+    before = plan.plain()
+    treated = treatment.apply(plan)
+    problems = [
+        (bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", treatment.id)), "a kebab-case id"),
+        (bool(treatment.treats), "at least one question or fault in `treats`"),
+        (isinstance(treatment.longer, bool), "`longer` to be True or False"),
+        (plan.plain() == before, "it to leave the plan it gets as it is"),
+        (treated != plan, "a difference to the plan"),
+        (treatment.apply(plan) == treated, "the same difference every time"),
+        (Plan.read(treated.plain()) == treated, "a plan that is read as it was written"),
+    ]
+    for good, expected in problems:
+        if not good:
+            raise AssertionError(f"got the treatment {treatment.id!r}; expected {expected}. Mend the treatment.")
+    try:
+        again = treatment.apply(treated)
+    except ValueError:
+        return treated
+    if again == treated:
+        raise AssertionError(
+            f"got the treatment {treatment.id!r}, which does nothing to a treated plan; expected a ValueError that "
+            "says that it is done. Raise one, or make it a `Change`."
+        )
+    return treated
 
 
 def make_subject(
@@ -240,6 +284,28 @@ def with_body(subject: Subject, body: nn.Module) -> Subject:
     return Subject(network=network, splits=subject.splits, fit=subject.fit, limit=subject.limit)
 
 
+def trained(
+    subject: Subject, *, network: NetworkPlan | None = None, recipe: Recipe | None = None, seed: int = 0
+) -> Subject:
+    """Return a subject on the same data with a small network that was trained on them: one that can be trained again.
+
+    Args:
+        subject: Brings the data.
+        network: The network; without it, dense with a hidden layer of 16.
+        recipe: How it is trained; without it, 15 epochs of Adam.
+        seed: Draws everything random.
+    """
+    splits = replace(subject.splits, preprocessing=fit_numbers(subject.splits.train, subject.splits.signature))
+    plan = Plan(
+        name="made",
+        data=GivenData(),
+        network=network or DenseNetwork(hidden=(16,)),
+        recipe=recipe or Recipe(learning_rate=1e-2, epochs=15),
+    )
+    made = fit(plan, seed, splits=splits)
+    return Subject(network=made.network, splits=splits, fit=made, limit=subject.limit)
+
+
 def with_history(
     subject: Subject,
     train_loss: Sequence[float],
@@ -252,7 +318,7 @@ def with_history(
     per_epoch = max(1, len(train_loss) // max(1, len(validation_loss)))
     epochs = tuple(per_epoch * (k + 1) for k in range(len(validation_loss)))
     best = int(np.argmin(validation_loss)) + 1 if len(validation_loss) else 0
-    fit = Fit(
+    told = Fit(
         network=subject.network,
         plan=Plan(name="made", data=GivenData(), network=ForeignNetwork(), recipe=recipe or Recipe()),
         seed=0,
@@ -277,7 +343,7 @@ def with_history(
         best_epoch=best,
         seconds=1.0,
     )
-    return Subject(network=subject.network, splits=subject.splits, fit=fit, limit=subject.limit)
+    return Subject(network=subject.network, splits=subject.splits, fit=told, limit=subject.limit)
 
 
 def _vital(part: str, steps: tuple[int, ...], values: Sequence[float]) -> Vital:

@@ -20,12 +20,13 @@ from equipoise.core.signature import (
     Task,
     TextInput,
 )
+from equipoise.data.duplicates import fingerprints
 from equipoise.examine.ask import ask
 from equipoise.examine.data.class_balance import ClassBalance
 from equipoise.examine.data.data_quality import DataQuality
 from equipoise.examine.data.first_layer import what_reaches
 from equipoise.examine.data.input_scale import InputScale
-from equipoise.examine.data.repeats import chance_of_repeat, fingerprints, near_repeats, own_repeats
+from equipoise.examine.data.repeats import chance_of_repeat, near_repeats, own_repeats
 from equipoise.examine.data.split_leakage import SplitLeakage
 from equipoise.examine.data.target_scale import TargetScale
 from equipoise.examine.subject import Subject

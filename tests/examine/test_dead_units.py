@@ -44,7 +44,7 @@ def test_units_killed_by_hand_are_counted_exactly_and_in_their_layer():
 def test_a_layer_that_is_nearly_all_dead_fails():
     finding = _ask(_dense(killed=19))
     assert finding.verdict is Verdict.FAIL
-    assert "initialisation-he" in finding.treatments
+    assert "he-initialisation" in finding.treatments
 
 
 def test_leaky_rectifiers_never_die():

@@ -76,7 +76,7 @@ def test_pure_noise_is_called_unlearnable() -> None:
     finding = _answer(Accuracy(), _noise())
     assert finding.verdict is Verdict.FAIL
     assert "unlearnable" in finding.claim
-    assert "more-data" in finding.treatments
+    assert "more data" in finding.treatments
 
 
 def test_what_a_simple_method_learns_is_not_called_unlearnable() -> None:

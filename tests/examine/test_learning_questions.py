@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from equipoise.core.estimate import Verdict
+from equipoise.core.diagnosis import Symptom
+from equipoise.core.estimate import Verdict, exact
 from equipoise.core.plan import Plan
 from equipoise.data.given import splits_from
 from equipoise.examine.ask import ask, own_generator
@@ -16,7 +17,7 @@ from equipoise.examine.learning.gradient_reach import GRADIENT_REACH
 from equipoise.examine.learning.initial_loss import INITIAL_LOSS
 from equipoise.examine.learning.loop_bugs import LOOP_BUGS
 from equipoise.examine.learning.loss_pairing import LOSS_PAIRING
-from equipoise.examine.learning.memorises_a_batch import MEMORISES_A_BATCH
+from equipoise.examine.learning.memorises_a_batch import MEMORISES_A_BATCH, over_seeds
 from equipoise.examine.learning.step_descends import STEP_DESCENDS
 from equipoise.examine.learning.step_size import STEP_SIZE
 from equipoise.examine.learning.vanishing_gradient import VANISHING_GRADIENT
@@ -175,3 +176,27 @@ def test_a_network_trained_elsewhere_is_not_asked(question):
     assert question.cost_s(elsewhere) == 0
     with pytest.raises(InapplicableError, match="trained elsewhere"):
         question.answer(elsewhere, context)
+
+
+def told(verdict, learned):
+    return Symptom(name="memorises-a-batch", verdict=verdict, claim="c", estimates={"learned": exact(learned)})
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "share"),
+    [((Verdict.PASS, Verdict.PASS), Verdict.PASS, 1.0), ((Verdict.FAIL, Verdict.SKIPPED), Verdict.UNSURE, 0.5)],
+)
+def test_what_is_learned_by_heart_has_an_interval_over_seeds(subject, others, verdict, share):
+    own = ask(MEMORISES_A_BATCH, subject).replace(estimates={"learned": exact(0.9).plain()})
+    assert own.verdict is Verdict.PASS
+    found = over_seeds(own, [told(one, 0.8) for one in others])
+    assert found.verdict is verdict
+    assert found.estimates["seeds"].value == share
+    assert found.estimates["learned"].n == 1 + len([one for one in others if one is not Verdict.SKIPPED])
+    assert found.estimates["learned"].low < 0.8 < found.estimates["learned"].high
+
+
+def test_more_than_a_minute_asks_other_seeds(subject):
+    finding = ask(MEMORISES_A_BATCH, subject, budget_s=61)
+    assert finding.verdict is Verdict.PASS
+    assert finding.estimates["seeds"].n == 5

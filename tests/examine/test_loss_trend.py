@@ -41,7 +41,7 @@ def test_a_loss_that_never_falls_fails() -> None:
     finding = _answer(np.linspace(1.0, 2.0, 400), np.linspace(1.0, 2.0, 20))
     assert finding.verdict is Verdict.FAIL
     assert "rising at the end" in finding.claim
-    assert "learning-rate" in finding.treatments
+    assert "learning-rate-search" in finding.treatments
 
 
 def test_a_loss_that_is_still_falling_says_so_and_passes() -> None:

@@ -32,7 +32,7 @@ def test_a_step_larger_than_the_machine_fails(monkeypatch):
     monkeypatch.setattr(memory, "memory_bytes", lambda device: 5000)
     finding = ask(Memory(), _subject())
     assert finding.verdict is Verdict.FAIL
-    assert "gradient-accumulation" in finding.treatments
+    assert "accumulate gradients" in finding.treatments
 
 
 def test_activations_kept_for_the_backward_pass_are_counted_once():

@@ -8,6 +8,7 @@ from equipoise.core.act import Act
 from equipoise.core.estimate import Verdict
 from equipoise.core.recipe import Recipe
 from equipoise.core.stop import StopReason
+from equipoise.core.vital import Vital
 from equipoise.examine.ask import ask
 from equipoise.examine.stability.training_stability import TrainingStability
 from equipoise.testing import best_classifier, check_question, with_history
@@ -42,7 +43,7 @@ def test_acts_that_helped_warn_with_what_they_did() -> None:
     assert finding.estimates["undone"].value == pytest.approx(80 / 400)
     assert "took back 20.0 % of them: skip-batches after step 40 (failed), lower-step after step 100" in finding.claim
     assert finding.claim.endswith("It broke at step 40.")
-    assert finding.treatments[0] == "learning-rate"
+    assert finding.treatments[0] == "lower-step"
     assert finding.figures
 
 
@@ -51,12 +52,41 @@ def test_a_stop_fails_with_its_reason() -> None:
     finding = ask(TrainingStability(), governed(act(40, outcome="failed"), stop, stopped=StopReason.UNSTABLE))
     assert finding.verdict is Verdict.FAIL
     assert finding.claim.endswith("Nothing helped.")
-    assert "input-scale" in finding.treatments
+    assert "standardise-inputs" in finding.treatments
 
 
 def test_many_acts_are_told_in_short() -> None:
     finding = ask(TrainingStability(), governed(*(act(10 * k + 10) for k in range(20))))
     assert "15 more" in finding.claim
+
+
+def drifting(scores: list[float]):
+    """Return a training whose validation score went like this."""
+    subject = governed()
+    steps = tuple(range(1, len(scores) + 1))
+    seen = tuple(scores)
+    score = Vital(name="score", unit="1", part="validation", steps=steps, values=seen, low=seen, high=seen)
+    return dataclasses.replace(subject, fit=dataclasses.replace(subject.fit, vitals=(*subject.fit.vitals, score)))
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        ([0.1 * k for k in range(9)] + [0.9] * 23, Verdict.PASS),
+        ([0.9, 0.75] * 16, Verdict.WARN),
+        ([0.9, 0.5] * 16, Verdict.FAIL),
+    ],
+)
+def test_answers_that_still_change_at_the_end_are_seen(scores, verdict) -> None:
+    finding = check_question(TrainingStability(), drifting(scores))
+    assert finding.verdict is verdict, finding.claim
+    assert finding.estimates["late_drift"].n == 8
+    assert finding.estimates["late_drift"].value == pytest.approx(abs(scores[-1] - scores[-2]))
+    assert ("one-cycle" in finding.treatments) is (verdict is not Verdict.PASS)
+
+
+def test_a_few_looks_show_no_drift() -> None:
+    assert "late_drift" not in ask(TrainingStability(), drifting([0.9, 0.5] * 6)).estimates
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 
 from equipoise.core.estimate import Verdict
 from equipoise.core.finding import Finding
+from equipoise.core.progress import Listener, silent
 from equipoise.examine.claims import Claims, lines_of
 from equipoise.examine.isolation import put_back, record
 from equipoise.examine.question import Card, Context, InapplicableError, Question
@@ -18,7 +19,13 @@ NO_CLAIMS: Claims = {}
 
 
 def ask(
-    question: Question, subject: Subject, *, claims: Claims = NO_CLAIMS, budget_s: float = 60.0, seed: int = 0
+    question: Question,
+    subject: Subject,
+    *,
+    claims: Claims = NO_CLAIMS,
+    budget_s: float = 60.0,
+    seed: int = 0,
+    on_progress: Listener = silent,
 ) -> Finding:
     """Return the finding of one question.
 
@@ -33,12 +40,13 @@ def ask(
         claims: Thresholds by question id and estimate name that replace the question's own.
         budget_s: Seconds it may take; taking longer is noted, not punished.
         seed: With the question's id, seeds its generator.
+        on_progress: Told how far a long answer is.
 
     Raises:
         ValueError: Claims about this question that do not fit it.
     """
     card = question.card
-    context = Context(generator=own_generator(card.id, seed), lines=lines_of(card, claims), budget_s=budget_s)
+    context = Context(own_generator(card.id, seed), lines_of(card, claims), budget_s, on_progress)
     before = record(subject)
     start = time.perf_counter()
     try:

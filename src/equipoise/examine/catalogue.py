@@ -11,10 +11,16 @@ from types import ModuleType
 
 from equipoise.core.complaint import nearest
 from equipoise.core.finding import Finding
+from equipoise.examine.choice.activation_choice import ACTIVATION_CHOICE
+from equipoise.examine.choice.architecture_choice import ARCHITECTURE_CHOICE
+from equipoise.examine.choice.loss_choice import LOSS_CHOICE
+from equipoise.examine.choice.optimizer_choice import OPTIMIZER_CHOICE
 from equipoise.examine.claims import Claims, check_claims
 from equipoise.examine.data.class_balance import ClassBalance
 from equipoise.examine.data.data_quality import DataQuality
+from equipoise.examine.data.data_shortage import DataShortage
 from equipoise.examine.data.input_scale import InputScale
+from equipoise.examine.data.label_noise import LabelNoise
 from equipoise.examine.data.split_leakage import SplitLeakage
 from equipoise.examine.data.target_scale import TargetScale
 from equipoise.examine.efficiency.latency import Latency
@@ -22,8 +28,10 @@ from equipoise.examine.efficiency.memory import Memory
 from equipoise.examine.explanation.explanation_faithful import ExplanationFaithful
 from equipoise.examine.explanation.feature_use import FeatureUse
 from equipoise.examine.generalisation.accuracy import Accuracy
+from equipoise.examine.generalisation.bias_variance import BiasVariance
 from equipoise.examine.generalisation.calibration import Calibration
 from equipoise.examine.generalisation.overfitting import Overfitting
+from equipoise.examine.generalisation.sample_efficiency import SampleEfficiency
 from equipoise.examine.generalisation.underfitting import Underfitting
 from equipoise.examine.learning.batch_independence import BATCH_INDEPENDENCE
 from equipoise.examine.learning.dead_units import DeadUnits
@@ -42,6 +50,8 @@ from equipoise.examine.noise.corruption import Corruption
 from equipoise.examine.noise.input_noise import InputNoise
 from equipoise.examine.question import THEMES, Card, Context, Question
 from equipoise.examine.stability.input_sensitivity import InputSensitivity
+from equipoise.examine.stability.numeric_stability import NumericStability
+from equipoise.examine.stability.seed_stability import SeedStability
 from equipoise.examine.stability.training_stability import TrainingStability
 from equipoise.examine.subject import Subject
 
@@ -53,6 +63,8 @@ BUILT_IN: tuple[Question, ...] = (
     TargetScale(),
     ClassBalance(),
     SplitLeakage(),
+    LabelNoise(),
+    DataShortage(),
     LOSS_PAIRING,
     INITIAL_LOSS,
     GRADIENT_REACH,
@@ -66,11 +78,19 @@ BUILT_IN: tuple[Question, ...] = (
     LossTrend(),
     DeadUnits(),
     SaturatedUnits(),
+    OPTIMIZER_CHOICE,
+    ACTIVATION_CHOICE,
+    LOSS_CHOICE,
+    ARCHITECTURE_CHOICE,
     Accuracy(),
     Overfitting(),
     Underfitting(),
     Calibration(),
+    BiasVariance(),
+    SampleEfficiency(),
+    SeedStability(),
     TrainingStability(),
+    NumericStability(),
     InputSensitivity(),
     InputNoise(),
     Corruption(),

@@ -22,11 +22,12 @@ def conclude(
     figures: Sequence[Figure] = (),
     treatments: Sequence[str] | None = None,
     assumptions: Sequence[str] = (),
+    counted: str = "samples",
 ) -> Finding:
     """Return the finding whose verdict is the worst that any judged estimate supports.
 
     Estimates that have a line are judged by it; the others are reported only. An `unsure` verdict adds to the claim
-    how many samples would settle it.
+    how many would settle it, in the word `counted` for what the estimates' n counts.
     """
     judged = {name: judge(estimates[name], line) for name, line in lines.items() if name in estimates}
     verdict = max(judged.values(), key=lambda one: one.severity, default=Verdict.PASS)
@@ -36,9 +37,9 @@ def conclude(
         n = max((one for one in needed if one is not None), default=None)
         settled = n is not None and None not in needed and n <= MOST_SAMPLES
         claim += (
-            f" About {n:,} samples would settle it."
+            f" About {n:,} {counted} would settle it."
             if settled
-            else " It lies too near a line to be settled by samples."
+            else f" It lies too near a line to be settled by {counted}."
         )
     helps = card.may_help if treatments is None else treatments
     return Finding(

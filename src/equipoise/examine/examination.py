@@ -13,6 +13,7 @@ from equipoise.core.progress import Listener, Progress, silent
 from equipoise.examine.ask import NO_CLAIMS, ask, error_finding
 from equipoise.examine.catalogue import named_by, questions
 from equipoise.examine.claims import Claims, check_claims
+from equipoise.examine.elsewhere import ask_elsewhere
 from equipoise.examine.question import Question
 from equipoise.examine.subject import Subject
 from equipoise.fit.execution import executing
@@ -61,17 +62,23 @@ def examine_subject(
     wanted = named_by(select, known) if select else frozenset(question.card.id for question in known)
     unwanted = named_by(ignore, known)
     start = time.perf_counter()
+    asked = [question for question in known if question.card.id in wanted - unwanted]
+    elsewhere = ask_elsewhere(
+        asked, subject, select=select, budget_s=budget_s, claims=claims, seed=seed, on_progress=on_progress
+    )
     answers: list[Finding | NotExamined] = []
     for done, question in enumerate(known):
         card = question.card
         on_progress(Progress("examine", done, len(known), card.id))
-        if card.id in unwanted or card.id not in wanted:
+        left, always = budget_s - (time.perf_counter() - start), card.id in select
+        if question not in asked:
             reason = "left out on request (ignore)" if card.id in unwanted else "not among those asked for (select)"
             answers.append(_not_examined(question, reason, command))
-            continue
-        left = budget_s - (time.perf_counter() - start)
-        with _as_trained(subject):
-            answers.append(_asked_or_left(question, subject, left, card.id in select, claims, seed, command))
+        elif card.id in elsewhere:
+            answers.append(elsewhere[card.id])
+        else:
+            with _as_trained(subject):
+                answers.append(_asked_or_left(question, subject, left, always, claims, seed, command, on_progress))
     findings = [one for one in answers if isinstance(one, Finding)]
     not_asked = tuple(one for one in answers if isinstance(one, NotExamined))
     on_progress(Progress("examine", len(known), len(known), _summary(findings, not_asked), finished=True))
@@ -91,7 +98,14 @@ def _as_trained(subject: Subject) -> contextlib.AbstractContextManager[None]:
 
 
 def _asked_or_left(
-    question: Question, subject: Subject, left_s: float, always: bool, claims: Claims, seed: int, command: str
+    question: Question,
+    subject: Subject,
+    left_s: float,
+    always: bool,
+    claims: Claims,
+    seed: int,
+    command: str,
+    on_progress: Listener,
 ) -> Finding | NotExamined:
     try:
         cost = float(question.cost_s(subject))
@@ -100,7 +114,7 @@ def _asked_or_left(
     if cost > left_s and not always:
         reason = f"takes about {cost:.1f} s, and {max(left_s, 0):.1f} s of the budget were left"
         return _not_examined(question, reason, command)
-    return ask(question, subject, claims=claims, budget_s=max(left_s, cost), seed=seed)
+    return ask(question, subject, claims=claims, budget_s=max(left_s, cost), seed=seed, on_progress=on_progress)
 
 
 def _not_examined(question: Question, reason: str, command: str) -> NotExamined:

@@ -8,6 +8,7 @@ import torch
 
 from equipoise.core.estimate import Line
 from equipoise.core.finding import Finding
+from equipoise.core.progress import Listener, silent
 from equipoise.examine.subject import Subject
 
 THEMES = (
@@ -36,7 +37,8 @@ class Card:
         why: Why it matters.
         how: How it is measured, with the estimator and its interval.
         verdicts: What pass, unsure, warn and fail mean here.
-        may_help: Treatments that may help, as ids or short phrases.
+        may_help: What may help, most promising first: ids of treatments (`equipoise.treat`), and phrases of several
+            words for what is none.
         sources: Papers: authors, title, venue and year; or `original`.
         lines: Default thresholds by estimate name; a plan's claims replace them.
     """
@@ -60,11 +62,13 @@ class Context:
         generator: The question's own CPU random generator; it must draw from no other.
         lines: Its thresholds, with the plan's claims applied.
         budget_s: Seconds it may take.
+        on_progress: Told how far it is, by a question that takes long.
     """
 
     generator: torch.Generator
     lines: Mapping[str, Line]
     budget_s: float
+    on_progress: Listener = silent
 
 
 class InapplicableError(Exception):

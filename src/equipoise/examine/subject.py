@@ -54,6 +54,11 @@ class Subject:
             self._cache[part] = _answers(self, part)
         return self._cache[part]
 
+    @property
+    def made(self) -> frozenset[str]:
+        """The keys of what `once` has made so far."""
+        return frozenset(self._made)
+
     def once(self, key: str, make: Callable[[], Made]) -> Made:
         """Return what `make` returns, made at the first call with this key and shared by all questions.
 

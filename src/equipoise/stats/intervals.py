@@ -45,6 +45,22 @@ def mean(values: np.ndarray, *, unit: str = "1", level: float = 0.95) -> Estimat
     return Estimate(value=value, low=value - half, high=value + half, n=n, unit=unit, level=level, method="Student t")
 
 
+def mean_score(scores: np.ndarray, *, level: float = 0.95) -> Estimate:
+    """Return the mean of scores over seeds (n,) with its Student t interval, which ends where a score is perfect."""
+    found = mean(scores, level=level)
+    return found.replace(high=max(found.value, min(1.0, found.high)))
+
+
+def deviation(values: np.ndarray, *, unit: str = "1", level: float = 0.95) -> Estimate:
+    """Return the standard deviation of independent normal values (n,) with its chi-squared interval; n at least 2."""
+    flat = _finite("values", values)
+    if flat.size < 2:
+        raise ValueError("got 1 value; expected at least 2 to see how they vary. Collect more.")
+    value, degrees = float(flat.std(ddof=1)), flat.size - 1
+    low, high = (value * math.sqrt(degrees / stats.chi2.ppf((1 + side * level) / 2, degrees)) for side in (1, -1))
+    return Estimate(value=value, low=low, high=high, n=flat.size, unit=unit, level=level, method="chi-squared")
+
+
 def bootstrap(
     statistic: Callable[..., float],
     *arrays: np.ndarray,

@@ -42,7 +42,13 @@ _CARD = Card(
         "or a class without a test sample. fail: over 30 points, a class without a training sample, or most without "
         "a test sample."
     ),
-    may_help=("class-weights", "oversampling", "focal-loss", "prior-bias", "more-data-of-rare-classes"),
+    may_help=(
+        "class-weights",
+        "class-sampling",
+        "a focal loss",
+        "an output bias at the class shares",
+        "more data of rare classes",
+    ),
     sources=(
         "M. Buda, A. Maki and M. A. Mazurowski, A systematic study of the class imbalance problem in convolutional "
         "neural networks, Neural Networks 2018",

@@ -8,9 +8,9 @@ from equipoise.core.estimate import Estimate, Line, exact
 from equipoise.core.figure import Bars, Figure, Tile
 from equipoise.core.finding import Finding
 from equipoise.core.signature import ArrayInput, InputSpec, TableInput, TextInput
+from equipoise.data.duplicates import fingerprints
 from equipoise.data.tiles import tile
 from equipoise.examine.conclude import conclude
-from equipoise.examine.data.repeats import fingerprints
 from equipoise.examine.question import Card, Context
 from equipoise.examine.subject import Answers, Subject
 from equipoise.examine.wording import count_of, percent
@@ -38,7 +38,14 @@ _CARD = Card(
         "labels in contradiction, and every answer finite. warn: beyond one of these. fail: beyond 70 %, 10 %, 75 %, "
         "20 %, or over 1 % of the answers not finite."
     ),
-    may_help=("impute", "drop-columns", "remove-empty-samples", "check-labels", "de-duplicate"),
+    may_help=(
+        "remove-duplicates",
+        "label-pruning",
+        "fill missing values",
+        "drop constant columns",
+        "remove empty samples",
+        "check labels by hand",
+    ),
     sources=(
         "C. G. Northcutt, A. Athalye and J. Mueller, Pervasive label errors in test sets destabilize machine learning "
         "benchmarks, NeurIPS 2021 Datasets and Benchmarks",

@@ -46,7 +46,7 @@ _CARD = Card(
         "conditioning to gain. unsure: an interval reaches across a line. warn: beyond one of these. fail: beyond a "
         "factor of 100, 30 deviations, or 4 decades."
     ),
-    may_help=("standardise", "batch-normalisation", "logarithm-of-skewed-columns"),
+    may_help=("standardise-inputs", "batch-norm", "take logarithms of skewed columns"),
     sources=(
         "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient BackProp, Neural Networks: Tricks of the Trade, "
         "1998",

@@ -1,6 +1,5 @@
 """Finds samples that occur more than once, exactly or nearly."""
 
-import hashlib
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -24,15 +23,6 @@ SURPRISE = 0.01
 
 COUNTABLE = 1000
 """Inputs are coarse where at most so many times more inputs are possible than there are samples."""
-
-
-def fingerprints(inputs: np.ndarray) -> list[bytes]:
-    """Return one digest a row of (n, ...); equal for rows of equal bits, where any NaN equals any other."""
-    flat = np.ascontiguousarray(inputs.reshape(len(inputs), -1))
-    if np.issubdtype(flat.dtype, np.floating):
-        # Adding 0 turns -0.0 into 0.0.
-        flat = np.where(np.isnan(flat), np.array(np.nan, dtype=flat.dtype), flat) + flat.dtype.type(0)
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in flat]
 
 
 def chance_of_repeat(inputs: np.ndarray, others: int) -> float:

@@ -10,13 +10,13 @@ from equipoise.core.estimate import Estimate, Line, exact
 from equipoise.core.figure import Table, Tile
 from equipoise.core.finding import Finding
 from equipoise.core.signature import ImageInput, SoundInput, TableInput
+from equipoise.data.duplicates import fingerprints
 from equipoise.data.tiles import tile
 from equipoise.examine.conclude import conclude
 from equipoise.examine.data.repeats import (
     beyond_chance,
     beyond_rate,
     chance_of_repeat,
-    fingerprints,
     near_repeats,
     own_repeats,
 )
@@ -58,7 +58,7 @@ _CARD = Card(
         "samples repeat a training sample, or over 5 % nearly do. fail: over 10 % or 20 %; or a group in two parts; "
         "or a test row older than the training rows although the split is by time."
     ),
-    may_help=("de-duplicate", "split-by-group", "split-by-time"),
+    may_help=("remove-duplicates", "split by group", "split by time"),
     sources=(
         "S. Kapoor and A. Narayanan, Leakage and the reproducibility crisis in machine-learning-based science, "
         "Patterns 2023",

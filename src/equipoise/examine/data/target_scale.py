@@ -35,7 +35,7 @@ _CARD = Card(
         "pass: every target within a factor of 10 of 1 and at most 3 deviations from 0. unsure: an interval reaches "
         "across a line. warn: beyond one of these. fail: beyond a factor of 100 or 30 deviations."
     ),
-    may_help=("standardise-target", "logarithm-of-target", "huber-loss"),
+    may_help=("standardise-targets", "take the logarithm of the target", "a Huber loss"),
     sources=(
         "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller, Efficient BackProp, Neural Networks: Tricks of the Trade, "
         "1998",

@@ -41,7 +41,16 @@ _CARD = Card(
         "(99th percentile: 2.5 s). Generous on purpose: state your own claims in the plan. The numbers hold for this "
         "machine and its load only."
     ),
-    may_help=("int8", "pruning", "distillation", "compile", "export-onnx", "fewer-threads", "batching"),
+    may_help=(
+        "capacity-down",
+        "int8 weights",
+        "prune the network",
+        "distil the network",
+        "compile the network",
+        "export to ONNX",
+        "fewer threads",
+        "answer in batches",
+    ),
     sources=(
         "J. Dean and L. A. Barroso, The tail at scale, Communications of the ACM 2013",
         "T. Hoefler and R. Belli, Scientific benchmarking of parallel computing systems, SC 2015",

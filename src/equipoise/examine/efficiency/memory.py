@@ -46,7 +46,14 @@ _CARD = Card(
         "pass: a training step takes at most half of the memory that this machine has. warn: more. fail: more than "
         "nine tenths. The number of samples does not matter; the batch size does."
     ),
-    may_help=("smaller-batch", "gradient-accumulation", "activation-checkpointing", "bf16", "pruning", "sgd"),
+    may_help=(
+        "smaller-batches",
+        "sgd",
+        "capacity-down",
+        "accumulate gradients",
+        "checkpoint activations",
+        "train in bfloat16",
+    ),
     sources=(
         "T. Chen, B. Xu, C. Zhang and C. Guestrin, Training deep nets with sublinear memory cost, arXiv:1604.06174",
         "S. Rajbhandari, J. Rasley, O. Ruwase and Y. He, ZeRO: memory optimizations toward training trillion parameter "

@@ -52,7 +52,13 @@ _CARD = Card(
         "random rankings, or the best one hardly notices random weights (above 0.9). unsure: an interval crosses its "
         "line."
     ),
-    may_help=("use-the-faithful-method", "weight-decay", "augmentation-noise", "adversarial-training", "distillation"),
+    may_help=(
+        "use the faithful method",
+        "weight-decay",
+        "noise-training",
+        "adversarial training",
+        "distil the network",
+    ),
     sources=(
         "J. Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018",
         "V. Petsiuk, A. Das and K. Saenko, RISE: randomized input sampling for explanation of black-box models, "

@@ -44,7 +44,7 @@ _CARD = Card(
         "in the plan's claims. fail: answers that hardly depend on the input at all. unsure: an interval crosses its "
         "line."
     ),
-    may_help=("drop-leaking-feature", "feature-selection", "augmentation", "dropout", "more-data"),
+    may_help=("drop a leaking feature", "feature-selection", "dropout", "more data"),
     sources=(
         "L. Breiman, Random forests, Machine Learning 2001 (permutation importance)",
         "A. Fisher, C. Rudin and F. Dominici, All models are wrong, but many are useful, Journal of Machine Learning "

@@ -52,10 +52,11 @@ _CARD = Card(
     ),
     may_help=(
         "more-epochs",
-        "learning-rate",
-        "architecture",
-        "more-data",
+        "learning-rate-search",
+        "capacity-up",
         "feature-selection",
+        "another architecture",
+        "more data",
         "boosted trees instead",
     ),
     sources=(
@@ -163,14 +164,14 @@ def _nothing_learned(subject: Subject, pair: Scored, found: Sequence[Baseline]) 
         return (
             f"{first}, though that is shown of {able[0]}: there is something to learn, and the network has not "
             "learned it.",
-            ("more-epochs", "learning-rate", "input-scale", "loss-pairing", "architecture"),
+            ("more-epochs", "learning-rate-search", "standardise-inputs", "loss-pairing", "capacity-up"),
         )
     if not gains:
-        return f"{first}: unlearnable from these inputs, or not learned.", ("more-data", "other-inputs")
+        return f"{first}: unlearnable from these inputs, or not learned.", ("more data", "other inputs")
     return (
         f"{first}, and neither is any simple method: the target looks unlearnable from these inputs (or there are too "
         "few samples), and training longer will not change that.",
-        ("more-data", "other-inputs", "check-labels"),
+        ("more data", "other inputs", "check labels by hand"),
     )
 
 
@@ -206,7 +207,7 @@ def _clusters(card: Card, subject: Subject, context: Context) -> Finding:
             f" The adjusted Rand index with the labels is {bracketed(agreement)}, that of k-means {theirs_too:.3f}."
         )
     lines = {name: line for name, line in context.lines.items() if name in ("lift", "over_best_baseline")}
-    return conclude(card, claim, estimates, lines, treatments=("architecture", "more-epochs", "k-means instead"))
+    return conclude(card, claim, estimates, lines, treatments=("more-epochs", "capacity-up", "k-means instead"))
 
 
 def _agreement(truth: np.ndarray, said: np.ndarray) -> float:
@@ -237,4 +238,4 @@ def _generated(card: Card, subject: Subject, context: Context) -> Finding:
         f"normal distribution with the training part's covariance reach {simple.value:.3f}."
     )
     lines = {"lift": context.lines["lift"]}
-    return conclude(card, claim, estimates, lines, treatments=("more-epochs", "learning-rate", "architecture"))
+    return conclude(card, claim, estimates, lines, treatments=("more-epochs", "learning-rate-search", "capacity-up"))

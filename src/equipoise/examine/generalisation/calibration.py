@@ -49,7 +49,7 @@ _CARD = Card(
         "0.05. fail: above 0.15. Values: pass: the slope is within 0.2 of 1 and the mean error within 0.1 standard "
         "deviations; fail: off by over 0.5, or over 0.3."
     ),
-    may_help=("temperature-scaling", "label-smoothing", "ensemble", "early-stopping", "weight-decay", "mixup"),
+    may_help=("temperature-scaling", "label-smoothing", "deep-ensemble", "early-stopping", "weight-decay", "mixup"),
     sources=(
         "C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On calibration of modern neural networks, ICML 2017",
         "J. Bröcker and L. A. Smith, Increasing the reliability of reliability diagrams, Weather and Forecasting 2007",

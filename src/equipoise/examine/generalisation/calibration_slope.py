@@ -51,7 +51,9 @@ def regression_finding(card: Card, subject: Subject, context: Context) -> Findin
         context.lines,
         worst_samples=worst_samples(subject, pair)[:6],
         figures=(_bins(truth, answer),),
-        treatments=("early-stopping", "weight-decay", "dropout", "ensemble") if slope.high < 1 else ("more-epochs",),
+        treatments=("early-stopping", "weight-decay", "dropout", "deep-ensemble")
+        if slope.high < 1
+        else ("more-epochs",),
         assumptions=("The network gives one value a sample and no spread, so only its mean can be judged.",),
     )
 

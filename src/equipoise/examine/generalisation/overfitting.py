@@ -39,11 +39,11 @@ _CARD = Card(
         "early-stopping",
         "weight-decay",
         "dropout",
-        "augmentation",
+        "mixup",
         "label-smoothing",
-        "weight-averaging",
-        "smaller-network",
-        "more-data",
+        "exponential-averaging",
+        "capacity-down",
+        "more data",
     ),
     sources=(
         "R. G. Newcombe, Interval estimation for the difference between independent proportions, Statistics in "

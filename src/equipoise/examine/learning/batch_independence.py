@@ -17,7 +17,7 @@ BATCH_INDEPENDENCE = ProbeQuestion(
             "are, to the precision of the arithmetic. Several trials."
         ),
         verdicts=("pass: no other output moved. fail: some did."),
-        may_help=("fix-axis",),
+        may_help=("softmax-axis", "layer-norm", "check along which axis layers reduce"),
         sources=(
             "H. B. Braiek and F. Khomh, Testing feedforward neural networks training programs, TOSEM 2023 "
             "(instance-wise independence)",

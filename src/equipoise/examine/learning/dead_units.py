@@ -39,13 +39,13 @@ _CARD = Card(
         "half of all units, or nine tenths of one layer. unsure: the interval crosses a warning line."
     ),
     may_help=(
-        "lower-learning-rate",
-        "initialisation-he",
+        "lower-step",
+        "he-initialisation",
         "leaky-relu",
         "gelu",
         "batch-norm",
         "standardise-inputs",
-        "narrower-layers",
+        "capacity-down",
     ),
     sources=(
         "X. Glorot, A. Bordes and Y. Bengio, Deep sparse rectifier neural networks, AISTATS 2011",

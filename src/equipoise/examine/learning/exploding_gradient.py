@@ -20,7 +20,7 @@ EXPLODING_GRADIENT = VitalsQuestion(
         verdicts=(
             "pass: neither. warn or fail: gradients grow with depth, or something was not finite; its place is named."
         ),
-        may_help=("initialisation", "clip-gradients", "normalisation", "gated-recurrence"),
+        may_help=("gradient-clipping", "orthogonal-initialisation", "layer-norm", "gru"),
         sources=(
             "R. Pascanu, T. Mikolov and Y. Bengio, On the difficulty of training recurrent neural networks, ICML 2013",
         ),

@@ -17,7 +17,13 @@ GRADIENT_REACH = ProbeQuestion(
             "finite gradient that is not zero, which does the optimiser hold, which move. Exact counts."
         ),
         verdicts=("pass: all of them get a gradient and move. fail: some do not; they are named."),
-        may_help=("register-modules", "remove-detach", "optimiser-parameters", "initialisation"),
+        may_help=(
+            "unfreeze",
+            "residual-links",
+            "register layers as modules",
+            "remove detach and no_grad",
+            "give the optimiser all parameters",
+        ),
         sources=(
             "Y. Jiang et al., Training with confidence: catching silent errors in deep learning training with "
             "automated proactive checks, OSDI 2025",

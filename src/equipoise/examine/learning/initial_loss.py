@@ -21,7 +21,12 @@ INITIAL_LOSS = ProbeQuestion(
             "pass: the interval lies near the loss of the best constant. unsure or warn: it lies above. fail: it "
             "lies far above, or is not finite."
         ),
-        may_help=("initialisation", "input-scale", "target-scale", "output-bias"),
+        may_help=(
+            "glorot-initialisation",
+            "standardise-inputs",
+            "standardise-targets",
+            "an output bias at the class shares",
+        ),
         sources=(
             "A. Karpathy, A recipe for training neural networks, 2019 (verify loss at init)",
             "H. B. Braiek and F. Khomh, Testing feedforward neural networks training programs, TOSEM 2023",

@@ -18,7 +18,12 @@ LOOP_BUGS = ProbeQuestion(
             "the order of labels is tested with the exact runs test where rows are not shuffled."
         ),
         verdicts=("pass: nothing of the kind. unsure: too few rows to tell. fail: a bug, named with its place."),
-        may_help=("zero-grad", "train-eval-mode", "shuffle"),
+        may_help=(
+            "sound-recipe",
+            "shuffle",
+            "clear gradients before every backward pass",
+            "set training and evaluation mode",
+        ),
         sources=(
             "Y. Jiang et al., Training with confidence, OSDI 2025",
             "A. Wald and J. Wolfowitz, On a test whether two samples are from the same population, Annals of "

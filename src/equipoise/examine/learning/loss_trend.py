@@ -44,12 +44,12 @@ _CARD = Card(
         "over 30 %, or the loss was not finite."
     ),
     may_help=(
-        "learning-rate",
-        "clip-gradients",
+        "learning-rate-search",
+        "gradient-clipping",
         "warm-up",
-        "input-scale",
-        "normalisation",
-        "initialisation",
+        "standardise-inputs",
+        "batch-norm",
+        "he-initialisation",
         "early-stopping",
         "more-epochs",
     ),
@@ -188,9 +188,9 @@ def _ending(trend: Estimate | None) -> str:
 
 def _treatments(estimates: dict[str, Estimate], broken: int, otherwise: tuple[str, ...]) -> tuple[str, ...]:
     if broken:
-        return ("learning-rate", "clip-gradients", "input-scale", "warm-up")
+        return ("lower-step", "gradient-clipping", "standardise-inputs", "warm-up")
     if "fall" in estimates and estimates["fall"].high < 0.05:
-        return ("learning-rate", "input-scale", "initialisation", "activation", "loss-pairing")
+        return ("learning-rate-search", "standardise-inputs", "he-initialisation", "relu", "loss-pairing")
     if "spikes" in estimates and estimates["spikes"].value > 0.01:
-        return ("learning-rate", "clip-gradients", "warm-up", "larger-batch")
+        return ("lower-step", "gradient-clipping", "warm-up", "larger-batches")
     return otherwise

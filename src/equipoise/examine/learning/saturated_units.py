@@ -44,11 +44,11 @@ _CARD = Card(
     ),
     may_help=(
         "standardise-inputs",
-        "initialisation-glorot",
+        "glorot-initialisation",
         "batch-norm",
         "layer-norm",
         "relu",
-        "lower-learning-rate",
+        "lower-step",
         "weight-decay",
     ),
     sources=(

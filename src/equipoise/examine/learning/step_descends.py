@@ -21,7 +21,7 @@ STEP_DESCENDS = ProbeQuestion(
             "pass: the loss falls along the step. unsure: the step is far shorter or longer than the best one. "
             "fail: it goes uphill, or a step a thousandth as long would still be better."
         ),
-        may_help=("learning-rate", "loss-sign", "warm-up"),
+        may_help=("learning-rate-search", "lower-step", "warm-up", "check the sign of the loss"),
         sources=(
             "F. Schneider, F. Dangel and P. Hennig, Cockpit: a practical debugging tool for the training of deep "
             "neural networks, NeurIPS 2021",

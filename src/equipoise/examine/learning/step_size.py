@@ -21,7 +21,7 @@ STEP_SIZE = VitalsQuestion(
             "pass: neither too large nor too small. warn or fail: the steps are too large (spikes, divergence, "
             "bouncing) or too small (the loss moves less than its noise)."
         ),
-        may_help=("learning-rate", "warm-up", "schedule", "batch-size"),
+        may_help=("learning-rate-search", "warm-up", "one-cycle", "smaller-batches"),
         sources=(
             "F. Schneider, F. Dangel and P. Hennig, Cockpit, NeurIPS 2021",
             "H. B. Braiek and F. Khomh, Testing feedforward neural networks training programs, TOSEM 2023",

@@ -20,7 +20,7 @@ VANISHING_GRADIENT = VitalsQuestion(
         verdicts=(
             "pass: no such fall. warn or fail: gradients shrink with depth and the early layers stand still; named."
         ),
-        may_help=("initialisation", "activation-swap", "normalisation", "residual-links"),
+        may_help=("relu", "he-initialisation", "batch-norm", "residual-links", "lstm"),
         sources=(
             "S. Hochreiter, The vanishing gradient problem during learning recurrent neural nets, 1998",
             "X. Glorot and Y. Bengio, Understanding the difficulty of training deep feedforward neural networks, "

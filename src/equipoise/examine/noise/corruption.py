@@ -40,7 +40,7 @@ _CARD = Card(
         "pass: at least half of the score survives on average. warn: less. fail: less than 30 %. unsure: the interval "
         "crosses the warning line. The worst disturbance is named whatever the verdict."
     ),
-    may_help=("augmentation", "augmentation-noise", "denoising", "input-guard", "ensemble"),
+    may_help=("noise-training", "erase", "brightness", "denoising", "deep-ensemble", "an input guard"),
     sources=(
         "D. Hendrycks and T. Dietterich, Benchmarking neural network robustness to common corruptions and "
         "perturbations, ICLR 2019",

@@ -49,7 +49,7 @@ _CARD = Card(
         "pass: at least 70 % of the score survives on average up to noise half as large as the signal. warn: "
         "less. fail: less than half. unsure: the interval crosses the warning line."
     ),
-    may_help=("augmentation-noise", "augmentation", "denoising", "weight-decay", "ensemble"),
+    may_help=("noise-training", "denoising", "weight-decay", "deep-ensemble"),
     sources=(
         "C. M. Bishop, Training with noise is equivalent to Tikhonov regularization, Neural Computation 1995",
         "D. Hendrycks and T. Dietterich, Benchmarking neural network robustness to common corruptions and "

@@ -47,14 +47,7 @@ _CARD = Card(
         "deviations), and the median distance to the boundary is at least 0.1. warn: worse. fail: more than 25 % "
         "change (moves by 0.5), or the median distance is below 0.02. unsure: an interval crosses its line."
     ),
-    may_help=(
-        "augmentation-noise",
-        "weight-decay",
-        "spectral-norm",
-        "ensemble",
-        "sharpness-aware-minimisation",
-        "adversarial-training",
-    ),
+    may_help=("noise-training", "weight-decay", "spectral-norm", "deep-ensemble", "sam", "adversarial training"),
     sources=(
         "R. Novak, Y. Bahri, D. A. Abolafia, J. Pennington and J. Sohl-Dickstein, Sensitivity and generalization in "
         "neural networks: an empirical study, ICLR 2018",

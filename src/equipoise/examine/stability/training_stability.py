@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from equipoise.core.act import Act, Correction
-from equipoise.core.estimate import Line, exact
+from equipoise.core.estimate import Estimate, Line, exact
 from equipoise.core.finding import Finding
 from equipoise.core.stop import StopReason
+from equipoise.core.vital import Vital
 from equipoise.examine.conclude import conclude
 from equipoise.examine.loss_history import loss_curves, loss_of
 from equipoise.examine.question import Card, Context, InapplicableError
 from equipoise.examine.subject import Subject
-from equipoise.examine.wording import count_of, percent
+from equipoise.examine.wording import bracketed, count_of, percent
+from equipoise.stats.intervals import mean
 
 _CARD = Card(
     id="training-stability",
@@ -29,32 +33,45 @@ _CARD = Card(
         "or when two looks, without progress between them, find one output for all samples. "
         "Each act goes back to a snapshot and makes the next larger correction: skip batches, clip gradients, lower "
         "and re-warm the step, revive silent units, scale units to their usual activity. `acts` counts them, `stopped` "
-        "is 1 when nothing helped, `undone` is the share of steps that were taken back."
+        "is 1 when nothing helped, `undone` is the share of steps that were taken back. `late_drift` is the mean "
+        "change of the validation score from one look to the next in the last quarter of the looks, with Student's t "
+        "interval: at least so large a share of the answers still changed when the training ended."
     ),
     verdicts=(
         "pass: the governor had nothing to do, and the network is bit for bit what it would have been without it. "
-        "warn: it acted, and the training went on. fail: nothing helped, and it stopped the training. skipped: the "
+        "warn: it acted and the training went on, or answers surely still changed by more than 0.05 (5 points) a look. "
+        "fail: nothing helped, and it stopped the training. skipped: the "
         "recipe switches it off, or the network was trained elsewhere."
     ),
-    may_help=("learning-rate", "clip-gradients", "warm-up", "input-scale", "initialisation", "normalisation"),
+    may_help=("lower-step", "gradient-clipping", "warm-up", "standardise-inputs", "he-initialisation", "batch-norm"),
     sources=(
         "A. Chowdhery et al., PaLM: scaling language modeling with pathways, JMLR 2023, section 5.1 (skipping batches)",
         "R. Pascanu, T. Mikolov and Y. Bengio, On the difficulty of training recurrent neural networks, ICML 2013",
         "G. Sokar, R. Agarwal, P. S. Castro and U. Evci, The dormant neuron phenomenon, ICML 2023",
         "G. G. Turrigiano, The self-tuning neuron: synaptic scaling of excitatory synapses, Cell 2008",
     ),
-    lines={"acts": Line(warn=0.0, fail=47.0), "stopped": Line(warn=0.0, fail=0.0)},
+    lines={
+        "acts": Line(warn=0.0, fail=47.0),
+        "stopped": Line(warn=0.0, fail=0.0),
+        "late_drift": Line(warn=0.05, fail=0.2),
+    },
 )
 
+LOOKS = 16
+"""Fewer looks at the validation part than this show no drift."""
+
 _CURES: dict[Correction, tuple[str, ...]] = {
-    "skip-batches": ("data-quality", "clip-gradients"),
-    "clip-gradients": ("clip-gradients", "warm-up", "learning-rate"),
-    "lower-step": ("learning-rate", "warm-up", "input-scale"),
-    "revive-units": ("initialisation", "activation", "learning-rate"),
-    "scale-units": ("initialisation", "normalisation", "input-scale"),
-    "stop": ("input-scale", "target-scale", "loss-pairing", "activation"),
+    "skip-batches": ("gradient-clipping", "look at data-quality"),
+    "clip-gradients": ("gradient-clipping", "warm-up", "lower-step"),
+    "lower-step": ("lower-step", "warm-up", "standardise-inputs"),
+    "revive-units": ("he-initialisation", "leaky-relu", "lower-step"),
+    "scale-units": ("he-initialisation", "batch-norm", "standardise-inputs"),
+    "stop": ("standardise-inputs", "standardise-targets", "loss-pairing", "relu"),
 }
 """What to put into the plan, by the last correction that was made."""
+
+_SETTLING = ("cosine", "one-cycle", "lower-step", "tail-averaging", "exponential-averaging")
+"""What lets a training come to rest that drifts to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +104,33 @@ class TrainingStability:
             "stopped": exact(float(len(fit.acts) - len(made))),
             "undone": exact(min(1.0, undone / steps), n=steps),
         }
+        drift = late_drift(fit.vitals)
+        claim = _claim(fit.acts, fit.steps, estimates["undone"].value)
+        if drift is not None:
+            estimates["late_drift"] = drift
+            claim += f" In the last quarter the validation score changed by {bracketed(drift)} from look to look."
         train = loss_of(fit.vitals, "train")
         return conclude(
             self.card,
-            _claim(fit.acts, fit.steps, estimates["undone"].value),
+            claim,
             estimates,
             context.lines,
             figures=(loss_curves(train, loss_of(fit.vitals, "validation")),) if fit.acts and train is not None else (),
-            treatments=_CURES[fit.acts[-1].what] if fit.acts else None,
+            treatments=_CURES[fit.acts[-1].what] if fit.acts else _SETTLING,
         )
+
+
+def late_drift(vitals: tuple[Vital, ...]) -> Estimate | None:
+    """Return by how much the validation score changed from look to look in the last quarter of the looks.
+
+    None with fewer than `LOOKS` looks, or with one that gave no score.
+    """
+    score = next((one for one in vitals if one.name == "score" and one.part == "validation"), None)
+    if score is None or len(score.values) < LOOKS or not np.isfinite(score.values).all():
+        return None
+    changes = np.abs(np.diff(score.values))[-(len(score.values) // 4) :]
+    found = mean(changes)
+    return found.replace(low=max(0.0, found.low))
 
 
 def _claim(acts: tuple[Act, ...], steps: int, undone: float) -> str:

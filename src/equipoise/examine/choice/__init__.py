@@ -1,0 +1,1 @@
+"""Choices: would another optimiser, activation, loss or family of networks do better?"""
