@@ -205,13 +205,47 @@ def train_skorch(workload: Workload, turns: Turns) -> None:
         net.fit(inputs, targets)
 
 
+def train_fastai(workload: Workload, turns: Turns) -> None:
+    """Fastai's `Learner.fit` with its `DataLoader` over tensors and torch's Adam; validation is skipped."""
+    from functools import partial
+
+    import torch
+    from benchmarks.workloads import data, loss_function, network
+    from fastai import callback, learner, optimizer
+    from fastai import data as loading
+    from torch.utils.data import TensorDataset
+
+    class EpochEnd(callback.core.Callback):
+        def before_validate(self) -> None:
+            raise callback.core.CancelValidException
+
+        def after_epoch(self) -> None:
+            if turns.epoch_ended():
+                raise callback.core.CancelFitException
+
+    samples = TensorDataset(*data(workload))
+    loader = loading.load.DataLoader(samples, bs=workload.batch_size, shuffle=True, num_workers=0)
+    learning = learner.Learner(
+        loading.core.DataLoaders(loader, loader, device=torch.device("cpu")),
+        network(workload),
+        loss_func=loss_function(workload),
+        opt_func=partial(optimizer.OptimWrapper, opt=torch.optim.Adam),
+        lr=1e-3,
+        cbs=[EpochEnd()],
+    )
+    with learning.no_logging():  # its progress bar comes with `fastai.callback.progress`, which is not imported
+        learning.fit(10**9)
+
+
 CONTENDERS: dict[str, tuple[str, Callable[[Workload, Turns], None]]] = {
     "plain": ("torch", train_plain),
     "equipoise": ("equipoise", train_equipoise),
     "keras-torch": ("keras", lambda workload, turns: train_keras(workload, turns, "torch")),
+    "keras-tensorflow": ("tensorflow", lambda workload, turns: train_keras(workload, turns, "tensorflow")),
     "keras-jax": ("jax", lambda workload, turns: train_keras(workload, turns, "jax")),
     "lightning": ("pytorch_lightning", train_lightning),
     "skorch": ("skorch", train_skorch),
+    "fastai": ("fastai", train_fastai),
 }
 """By name: the package that it needs, and how it trains."""
 

@@ -29,7 +29,10 @@ from benchmarks.workloads import BARS, Workload, tomllib, workloads
 PATIENCE_S = 900
 """How long a contender may take for one turn before the run is given up."""
 
-PACKAGES = ("equipoise", "torch", "keras", "jax", "jaxlib", "pytorch-lightning", "skorch", "numpy")
+PACKAGES = (
+    *("equipoise", "torch", "keras", "tensorflow-cpu", "jax", "jaxlib"),
+    *("pytorch-lightning", "skorch", "fastai", "numpy"),
+)
 
 Turn = tuple[float, float, float]
 """Wall seconds and CPU seconds of one turn, and the wall seconds left out of it."""
@@ -130,6 +133,7 @@ def bound(threads: int) -> Iterator[list[int]]:
     before = os.sched_getaffinity(0)
     cores = sorted(before)[:threads]
     variables = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    variables |= {name: str(threads) for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
     variables["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'}"
     kept = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -254,7 +258,7 @@ def table(record: dict[str, Any], clock: str) -> str:
     """Return the ratios to the plain loop as text: a line a contender, a column a workload."""
     names = list(dict.fromkeys(name for row in record["workloads"].values() for name in row["contenders"]))
     lines = [f"{clock} time, ratio to the plain loop [95 %], and µs a step; below 1 is faster"]
-    lines.append(" ".join(["contender".ljust(12), *(key.rjust(28) for key in record["workloads"])]))
+    lines.append(" ".join(["contender".ljust(16), *(key.rjust(28) for key in record["workloads"])]))
     for name in names:
         cells = []
         for row in record["workloads"].values():
@@ -265,7 +269,7 @@ def table(record: dict[str, Any], clock: str) -> str:
             ratio = one[f"{clock}_ratio"]
             text = f"{ratio['value']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}] {one[f'{clock}_us_a_step']:,.0f}"
             cells.append(text.rjust(28))
-        lines.append(" ".join([name.ljust(12), *cells]))
+        lines.append(" ".join([name.ljust(16), *cells]))
     return "\n".join(lines)
 
 

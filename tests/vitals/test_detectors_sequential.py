@@ -21,6 +21,15 @@ def test_the_evidence_is_the_mean_likelihood_ratio_over_larger_chances(hits, mis
     assert process.log_evidence() == pytest.approx(math.log(ratio), rel=1e-6)
 
 
+def test_the_cheap_bound_changes_no_answer():
+    rng = np.random.default_rng(1)
+    for _ in range(400):
+        process = SignProcess(float(rng.choice([0.05, 0.1, 0.5, 0.6])))
+        process.add(int(rng.integers(0, 200)), int(rng.integers(0, 200)))
+        alpha = float(10 ** rng.uniform(-8, -0.5))
+        assert process.established(alpha) == (process.log_evidence() >= -math.log(alpha))
+
+
 def test_evidence_far_below_one_is_no_evidence():
     process = SignProcess()
     process.add(0, 5000)

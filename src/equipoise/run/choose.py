@@ -18,12 +18,15 @@ from equipoise.core.recipe import Recipe
 from equipoise.core.signature import ArrayInput, ImageInput, SoundInput, TextInput
 from equipoise.data.samples import Splits
 
+WARM_UP = 50
+"""Steps in which a schedule-free training warms up."""
+
 
 def choose_plan(splits: Splits, data: DataPlan, seed: int) -> Plan:
     """Return a plan for data whose task is known, with a reason for each choice in `plan.why`."""
     task = splits.signature.task
     network, network_why = _network(splits)
-    recipe, recipe_why = _recipe(splits)
+    recipe, recipe_why = choose_recipe(splits, network)
     finish: tuple[Finish, ...] = ("clusters",) if task.kind == "clustering" else ()
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in splits.name).strip("-._") or "data"
     return Plan(
@@ -67,15 +70,13 @@ def _network(splits: Splits) -> tuple[NetworkPlan, str]:
     )
 
 
-def _recipe(splits: Splits) -> tuple[Recipe, list[str]]:
+def choose_recipe(splits: Splits, network: NetworkPlan) -> tuple[Recipe, list[str]]:
+    """Return how to train a network on data whose task is known, with a reason for each choice."""
     task, n = splits.signature.task, len(splits.train)
-    batch_size = int(2 ** np.clip(np.round(np.log2(max(n, 2) / 40)), 3, 7))
+    anytime = task.classifies and isinstance(network, ConvolutionalNetwork)
+    batch_size = int(2 ** np.clip(np.round(np.log2(max(n, 2) / 40)), 3, 6 if anytime else 7))
     epochs = int(np.clip(6000 * batch_size / n, 15, 300))
     patience = max(5, epochs // 6)
-    why = [
-        f"recipe: AdamW in batches of {batch_size}, at most {epochs} epochs, stopping after {patience} without a "
-        "better validation score; the step is halved when progress stalls"
-    ]
     recipe = Recipe(
         optimizer="adamw",
         learning_rate=1e-3,
@@ -87,6 +88,16 @@ def _recipe(splits: Splits) -> tuple[Recipe, list[str]]:
         patience=patience,
         max_grad_norm=5.0,
     )
+    how = "AdamW", "the step is halved when progress stalls"
+    if anytime:
+        recipe = recipe.replace(
+            optimizer="schedule-free", learning_rate=5e-3, schedule="constant", warmup_steps=WARM_UP
+        )
+        how = "schedule-free AdamW", "averaged weights are good at any moment, so no schedule has to know the end"
+    why = [
+        f"recipe: {how[0]} in batches of {batch_size}, at most {epochs} epochs, stopping after {patience} without a "
+        f"better validation score; {how[1]}"
+    ]
     targets = _targets(splits)
     if task.classifies:
         counts = np.bincount(targets.astype(np.int64), minlength=len(task.classes))

@@ -104,7 +104,7 @@ class Pulse(Protocol):
     """Follows ordinary steps by itself, so that Python is in their way as little as possible.
 
     An ordinary step has cleared gradients, one forward pass, one backward pass with a finite loss, one step of the
-    optimiser, and nothing that the kernel cannot measure. Every eighth is left to Python all the same, to look around.
+    optimiser, and nothing that the kernel cannot measure. Every 32nd is left to Python all the same, to look around.
 
     Attributes:
         running: Whether a backward pass is running that Python did not hear of.

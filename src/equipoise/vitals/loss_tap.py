@@ -78,6 +78,9 @@ class LossTap:
     def heed(self, listener: Listener, *, now: bool) -> None:
         """Tell a listener of backward passes from now on, or leave it in peace for a while; that is cheap."""
         with self._lock:
+            if self._known == (listener,):
+                self._tell(self._known if now else ())
+                return
             others = tuple(one for one in self._listeners if one is not listener)
             self._tell((*others, listener) if now and listener in self._known else others)
 

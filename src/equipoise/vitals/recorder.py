@@ -288,7 +288,8 @@ class Recorder:
         """See `Listener`."""
         done = self.pulse.stepped(optimizer)
         if done is not None:
-            self._parameters.lost(done)
+            if done:
+                self._parameters.lost(done)
             return
         if self._silent:
             return
@@ -347,8 +348,8 @@ class Recorder:
         upcoming = step % self._every == 0
         row = self._row
         sample = step // self._every
-        if row is not None and (sample < 8 or sample % 8 == 0):  # one that is made anew is so again at the next look
-            self._note_replaced(self._parameters.replaced_one(sample if sample < 8 else sample // 8))
+        if row is not None and (sample < 8 or sample % 32 == 0):  # one that is made anew is so again at the next look
+            self._note_replaced(self._parameters.replaced_one(sample if sample < 8 else sample // 32))
         if row is not None:
             self._write(row, rate)
         elif upcoming:

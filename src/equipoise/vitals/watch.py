@@ -23,8 +23,8 @@ from equipoise.vitals.window import Event, Window
 
 Sink = Callable[[Window], None]
 
-_AT_ONCE = 4
-"""Windows that are read at once where no sink waits for them."""
+_AT_ONCE, _AT_ONCE_VALUES = 8, 200_000
+"""Windows that are read at once where no sink waits for them: so many, but never more than so many numbers (1.6 MB)."""
 
 _WRITE_EVERY_S = 5.0
 """Shortest time between two writings of the history; at the end it is written once more."""
@@ -62,7 +62,8 @@ def watch(
             none at all, every backward pass counts as a step.
         every: Sample one step out of this many.
         window: Sampled steps after which what was measured is read, handed on, and forgotten. Where neither sinks nor
-            `on_window` wait for it, four windows are read at once, unless `read` or `symptoms` ask for them earlier.
+            `on_window` wait for it, up to eight windows are read at once, fewer where the network is large, unless
+            `read` or `symptoms` ask for them earlier.
         folder: Where to write the history as `vitals.parquet`, at the end of a window every few seconds and at the end
             of the watch; nowhere when None.
         sinks: Called with every window. One that raises is dropped, with an event; the training goes on.
@@ -101,7 +102,7 @@ class Vitals:
         closure: Callable[[], Tensor] | None,
     ) -> None:
         self.history = History()
-        rows = window if sinks or on_window else _AT_ONCE * window
+        rows = window if sinks or on_window else window * _at_once(network, window)
         self._recorder = Recorder(network, optimizer, every, rows, _weakly(self._full), Kernel())
         self._folder = None if folder is None else Path(folder)
         self._sinks = list(sinks)
@@ -254,6 +255,15 @@ def _check(network: nn.Module, optimizer: Optimizer | None, every: int, window: 
         raise ValueError(
             f"got every={every} and window={window}; expected at least 1 for both. Give every=1 to sample each step."
         )
+
+
+def _at_once(network: nn.Module, window: int) -> int:
+    """Return how many windows of a network may be held until they are read together."""
+    parameters = list(network.parameters())
+    if any(one.device.type != "cpu" for one in parameters):
+        return 4  # what is measured on a device takes more memory until it is read
+    a_row = 8 * sum(1 for _ in network.modules()) + 9 * len(parameters)
+    return max(1, min(_AT_ONCE, _AT_ONCE_VALUES // (a_row * window)))
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
-from scipy import special
 
 from equipoise.core.estimate import Estimate
+from equipoise.stats.student import student_quantile
 from equipoise.vitals.window import Window
 
 LIMIT = 256
@@ -90,7 +90,7 @@ class Levels:
         slope = float(time @ values / (time @ time))
         residual = values - values.mean() - slope * time
         error = math.sqrt(float(residual @ residual) / (GROUPS - 2) / float(time @ time))
-        half = -float(special.stdtrit(GROUPS - 2, alpha)) * error
+        half = student_quantile(GROUPS - 2, alpha) * error
         ends = [math.expm1(min(x, 700.0)) if logs else x for x in (slope, slope - half, slope + half)]
         return Estimate(
             value=ends[0], low=ends[1], high=ends[2], n=GROUPS, level=1 - 2 * alpha, method="trend of group means"

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy import special
 
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
@@ -172,12 +171,14 @@ def runs_p(flags: np.ndarray) -> float:
         uneven = np.logaddexp(
             _log_choose(a - 1, k) + _log_choose(b - 1, k - 1), _log_choose(a - 1, k - 1) + _log_choose(b - 1, k)
         )
-    total = special.logsumexp(np.where(odd, uneven, even)) - float(_log_choose(a + b, np.array([a]))[0])
+    total = float(np.logaddexp.reduce(np.where(odd, uneven, even))) - float(_log_choose(a + b, np.array([a]))[0])
     return float(min(1.0, math.exp(total)))
 
 
 def _log_choose(n: int, k: np.ndarray) -> np.ndarray:
     """Return log C(n, k), minus infinity where k > n."""
+    from scipy import special  # here, since no training needs it
+
     inside = np.minimum(k, n)
     out = special.gammaln(n + 1) - special.gammaln(inside + 1) - special.gammaln(n - inside + 1)
     return np.where(k > n, -np.inf, out)

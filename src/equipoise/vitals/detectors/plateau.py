@@ -2,10 +2,9 @@
 
 import math
 
-from scipy import special
-
 from equipoise.core.diagnosis import Symptom
 from equipoise.core.estimate import Verdict, exact
+from equipoise.stats.student import student_quantile
 from equipoise.vitals.detectors.detector import ALPHA
 from equipoise.vitals.detectors.reading import Reading
 from equipoise.vitals.detectors.sequential import Doubling
@@ -80,7 +79,7 @@ class Plateau:
         trend, groups = self._reading.levels.trend(alpha, last=0.5), self._reading.levels.groups(last=0.5)
         if self._floor is None or trend is None or groups is None or trend.low <= -self.tolerance:
             return False
-        half = -float(special.stdtrit(len(groups) - 1, alpha)) * float(groups.std(ddof=1)) / math.sqrt(len(groups))
+        half = student_quantile(len(groups) - 1, alpha) * float(groups.std(ddof=1)) / math.sqrt(len(groups))
         return self._gap(float(groups.mean()) - half) > NEAR
 
     def _gap(self, level: float) -> float:

@@ -1,8 +1,7 @@
 """Tests that may be looked at again and again: e-processes, and an error rate spent over looks."""
 
 import math
-
-from scipy import special
+from statistics import NormalDist
 
 from equipoise.core.estimate import Estimate
 
@@ -28,6 +27,8 @@ class SignProcess:
 
     def log_evidence(self) -> float:
         """Return the logarithm of the e-value in nats."""
+        from scipy import special  # here, since a healthy training never needs it: 6 MB
+
         up, down, limit = self.hits, self.misses, self.limit
         above = float(special.betaincc(up + 1, down + 1, limit))
         if above == 0.0:
@@ -37,7 +38,18 @@ class SignProcess:
 
     def established(self, alpha: float) -> bool:
         """Return whether the null hypothesis is rejected at error rate `alpha` over all looks together."""
-        return self.log_evidence() >= -math.log(alpha)
+        return self._log_bound() >= -math.log(alpha) and self.log_evidence() >= -math.log(alpha)
+
+    def _log_bound(self) -> float:
+        """Return what `log_evidence` cannot exceed, at the price of a few logarithms.
+
+        Where hits are no more frequent than they may be, every larger chance is less likely than the limit itself.
+        """
+        up, down, limit = self.hits, self.misses, self.limit
+        if up <= limit * (up + down):
+            return 0.0
+        whole = math.lgamma(up + 1) + math.lgamma(down + 1) - math.lgamma(up + down + 2)
+        return whole - up * math.log(limit) - (down + 1) * math.log1p(-limit)
 
     def share(self, level: float = 0.95) -> Estimate:
         """Return the share of hits with its exact interval."""
@@ -87,6 +99,8 @@ def share(hits: int, n: int, level: float = 0.95) -> Estimate:
         n: How many there are, at least 1.
         level: Confidence level, in (0, 1).
     """
+    from scipy import special  # here, since only what is told of needs it
+
     tail = (1 - level) / 2
     low = float(special.betaincinv(hits, n - hits + 1, tail)) if hits else 0.0
     high = float(special.betainccinv(hits + 1, n - hits, tail)) if hits < n else 1.0
@@ -102,7 +116,7 @@ def spread(values: list[float], level: float = 0.95, unit: str = "1") -> Estimat
     ordered = sorted(values)
     n = len(ordered)
     middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-    skip = max(0, math.floor(n / 2 - math.sqrt(n) / 2 * float(special.ndtri((1 + level) / 2)) - 0.5))
+    skip = max(0, math.floor(n / 2 - math.sqrt(n) / 2 * NormalDist().inv_cdf((1 + level) / 2) - 0.5))
     low, high = ordered[skip], ordered[n - 1 - skip]
     return Estimate(
         value=middle,

@@ -93,6 +93,8 @@ class DeadUnits:
         out = []
         for layer, counted, alpha in self._counter.ready(window, list(range(len(window.layers)))):
             dead = int((counted.fired == 0).sum())
+            if dead <= self.line.warn * len(counted.fired):
+                continue  # an interval only reaches further down than its value
             estimate = share(dead, len(counted.fired), 1 - 2 * alpha)
             verdict = Verdict.FAIL if dead == len(counted.fired) else judge(estimate, self.line)
             if _worse(verdict, self._said.get(layer.name)):
@@ -142,7 +144,9 @@ class SaturatedUnits:
         out = []
         for layer, counted, alpha in self._counter.ready(window, hidden(window)):
             units = len(counted.fired)
-            rare = np.array([share(int(n), counted.seen, 1 - 2 * alpha / units).high < 0.1 for n in counted.fired])
+            rare = np.array([_rarely(int(n), counted.seen, alpha / units) for n in counted.fired])
+            if rare.sum() <= self.line.warn * units:
+                continue
             estimate = share(int(rare.sum()), units, 1 - 2 * alpha)
             verdict = Verdict.FAIL if rare.all() else judge(estimate, self.line)
             if self._reading.levels.fallen_to() < 0.1 or not _worse(verdict, self._said.get(layer.name)):
@@ -162,6 +166,11 @@ class SaturatedUnits:
                 )
             )
         return tuple(out)
+
+
+def _rarely(hits: int, n: int, alpha: float) -> bool:
+    """Return whether something surely happens less often than one time in ten."""
+    return hits < 0.1 * n and share(hits, n, 1 - 2 * alpha).high < 0.1
 
 
 def place(layer: str) -> str:

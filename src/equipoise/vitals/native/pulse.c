@@ -8,7 +8,7 @@
 #include "board.h"
 #include "ledger.h"
 
-enum { FIRST = 8 }; /* the first sampled steps, and every one that this divides, are looked at in Python as well */
+enum { FIRST = 8, LOOK = 32 }; /* the first sampled steps, and every LOOKth, are looked at in Python as well */
 enum { STEPS, LOSSES, KNOWN, RATES, BACKWARDS, LISTS };
 
 typedef struct {
@@ -161,7 +161,7 @@ static PyObject *pulse_stepped(Pulse *pulse, PyObject *optimizer) {
         pulse->step = step;
         return PyTuple_New(0);
     }
-    if (!pulse->armed || !pulse->sheet || pulse->every != 1 || step < FIRST || step % FIRST == 0) Py_RETURN_NONE;
+    if (!pulse->armed || !pulse->sheet || pulse->every != 1 || step < FIRST || step % LOOK == 0) Py_RETURN_NONE;
     if (PyList_GET_SIZE(pulse->lists[STEPS]) + 1 >= pulse->window) Py_RETURN_NONE;
     PyObject *rate = rate_of(optimizer);
     if (!rate) Py_RETURN_NONE;
