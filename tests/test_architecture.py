@@ -20,11 +20,14 @@ ORDER = {
     "vitals": {"core", "stats", "data", "networks"},
     "fit": {"core", "stats", "data", "networks", "vitals"},
     "trial": {"core", "stats", "data", "networks", "fit"},
-    "examine": {"core", "stats", "data", "networks", "vitals", "fit"},
+    "examine": {"core", "stats", "data", "networks", "vitals", "fit", "trial"},
+    "treat": {"core", "stats", "data", "networks", "vitals", "fit", "trial", "examine"},
     "report": {"core", "stats"},
-    "run": {"core", "stats", "data", "networks", "vitals", "fit", "examine", "report"},
+    "run": {"core", "stats", "data", "networks", "vitals", "fit", "trial", "examine", "treat", "report"},
     "ship": {"core", "stats", "data", "networks", "vitals", "fit"},
-    "cli": {"core", "stats", "data", "networks", "vitals", "fit", "examine", "report", "run", "ship"},
+    "cli": {
+        *("core", "stats", "data", "networks", "vitals", "fit", "trial", "examine", "treat", "report", "run", "ship"),
+    },
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 CATCH_ALLS = re.compile(r"^(utils?|common|base|misc|helpers?|tools?|stuff)\.py$")

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from equipoise.examine.diagnosis.diagnose import diagnose as diagnose
     from equipoise.examine.examine import examine as examine
     from equipoise.examine.probes.preflight import preflight as preflight
-    from equipoise.fit.fit import fit as fit
+    from equipoise.fit.entry import fit as fit
     from equipoise.run.job import run as run
     from equipoise.run.loaded import load as load
     from equipoise.run.what import plan as plan
+    from equipoise.treat.treat import treat as treat
     from equipoise.trial.paired import paired_trial as paired_trial
     from equipoise.vitals.watch import watch as watch
 
@@ -42,7 +43,7 @@ _WHERE = {
 }
 """Public names that are loaded on first use, so that `import equipoise` is instant."""
 
-_CALLABLE_ROOMS = ("fit", "examine", "run")
+_CALLABLE_ROOMS = ("fit", "examine", "run", "treat")
 
 __all__ = [
     "Diagnosis",
@@ -56,6 +57,7 @@ __all__ = [
     "plan",
     "preflight",
     "run",
+    "treat",
     "watch",
 ]
 

@@ -53,7 +53,9 @@ def test_run_takes_what_or_resume_but_not_both():
     assert "both WHAT and --resume" in refused(["run", "digits", "--resume", "x"])
 
 
-@pytest.mark.parametrize("flag", [["--seed", "1"], ["--out", "x"], ["--target", "y"], ["--no-fit"], ["--network", "n"]])
+@pytest.mark.parametrize(
+    "flag", [["--seed", "1"], ["--out", "x"], ["--target", "y"], ["--no-fit"], ["--plain"], ["--network", "n"]]
+)
 def test_resume_refuses_what_the_run_folder_says(flag):
     assert f"got {flag[0]} with --resume" in refused(["run", "--resume", "x", *flag])
 

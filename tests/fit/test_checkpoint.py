@@ -101,6 +101,9 @@ def test_files_of_a_killed_writer_are_cleared_away(tmp_path):
         "00000002.safetensors",
         "latest.json",
     ]
+    (tmp_path / "00000000.json").write_text("{}")  # it was killed between the last checkpoint and the removal of others
+    Checkpoints(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_another_format_is_said(tmp_path):

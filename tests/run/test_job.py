@@ -53,6 +53,14 @@ def test_the_folder_holds_everything(outcome):
     assert {"loss", "score"} <= set(history["name"])
 
 
+def test_a_plain_run_says_so_in_its_plan_and_trains_step_by_step(tmp_path):
+    done = run(quick_plan(), out=tmp_path / "plain", plain=True, options=QUICK)
+    assert tomllib.loads((done.folder / "plan.toml").read_text())["recipe"]["tuned"] is False
+    assert done.fit.execution.lane == "eager"
+    assert not done.fit.execution.fused
+    assert "--plain" in (done.folder / "run.json").read_text()
+
+
 def test_the_plan_re_runs_the_same_thing(outcome, tmp_path):
     again = run(outcome.folder / "plan.toml", out=tmp_path / "again", options=QUICK)
     assert (again.folder / "network.safetensors").read_bytes() == (outcome.folder / "network.safetensors").read_bytes()
@@ -155,7 +163,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path):
 def carried_out(what, out, gate):
     nothing = {"resume": None, "target": None, "network": None, "ignore": (), "seed": None, "plugins": ()}
     options = {"task": None, "select": ("accuracy",), "budget_s": 20.0, "train": False, "trust": False, "quiet": True}
-    return carry_out(what, out=out, gate=gate, **nothing, **options)
+    usual = {"plain": False, "treat": False, "on": None, "sharded": False}
+    return carry_out(what, out=out, gate=gate, **nothing, **options, **usual)
 
 
 def test_the_gate_shuts_on_a_bad_verdict(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The command line: one verb a command; parse, call, print. Nothing heavy is imported before a verb runs."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,6 +44,25 @@ NetworkOption = Annotated[
     ),
 ]
 Seed = Annotated[int | None, typer.Option(min=0, help="Draws initialisation, order and split; without it, the plan's.")]
+ExaminationBudget = Annotated[
+    str | None,
+    typer.Option(
+        help="Time for the examination, such as 60s or 2m; without it, 45s. With --treat: for the treatment; "
+        "without it, 10m."
+    ),
+]
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Train step by step as PyTorch's tutorials do; nothing is tuned for speed.")
+]
+TreatToo = Annotated[bool, typer.Option("--treat", help="Then try treatments in paired trials, and keep what helps.")]
+On = Annotated[
+    str | None,
+    typer.Option(
+        help="Where: ray or ray:HOST:PORT (trainings and questions on the machines of a Ray cluster), torchrun:N "
+        "(one network on N processes); without it, here."
+    ),
+]
+Shard = Annotated[bool, typer.Option("--shard", help="Divide the weights among the processes of torchrun (FSDP2).")]
 Trust = Annotated[bool, typer.Option("--trust", help="Allow files that may run code when they are read.")]
 
 
@@ -56,35 +76,31 @@ def run(
     network: NetworkOption = None,
     select: Annotated[str, typer.Option(help="Questions or themes to ask only, separated by commas.")] = "",
     ignore: Annotated[str, typer.Option(help="Questions or themes to leave out, separated by commas.")] = "",
-    budget: Annotated[
-        str | None, typer.Option(help="Time for the examination, such as 60s or 2m; without it, 45s.")
-    ] = None,
+    budget: ExaminationBudget = None,
     gate: Annotated[Gate | None, typer.Option(help="Exit with 1 when a verdict is this bad or worse.")] = None,
     seed: Seed = None,
+    plain: Plain = False,
+    treat: TreatToo = False,
     no_fit: Annotated[bool, typer.Option("--no-fit", help="Examine the network as it comes; train nothing.")] = False,
     trust: Trust = False,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file that brings further questions.")] = None,
+    on: On = None,
+    shard: Shard = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the path of the report.")] = False,
 ) -> None:
     """Train a network, examine it, and write a folder with the report."""
-    if bool(what) == (resume is not None):
-        raise typer.BadParameter(
-            f"got {'both WHAT and' if what else 'neither WHAT nor'} --resume; expected one of them. "
-            "Try: equipoise run digits"
-        )
     fixed = {
         "--out": out,
         "--target": target,
         "--task": task,
         "--network": network,
         "--seed": seed,
+        "--plain": plain or None,
         "--no-fit": no_fit or None,
     }
-    given = [flag for flag, value in fixed.items() if value is not None]
-    if resume is not None and given:
-        raise typer.BadParameter(
-            f"got {', '.join(given)} with --resume; expected none, since the run folder says it. Leave it out."
-        )
+    _check_run(what, resume, [flag for flag, value in fixed.items() if value is not None], treat=treat)
+    if on is not None:
+        _start_ranks(on)
     from equipoise.cli.running import carry_out
 
     code = carry_out(
@@ -99,11 +115,70 @@ def run(
         budget_s=None if budget is None else seconds(budget),
         gate=gate,
         seed=seed,
+        plain=plain,
+        treat=treat,
         train=not no_fit,
         trust=trust,
         plugins=tuple(plugin or ()),
+        on=on,
+        sharded=shard,
         quiet=quiet,
     )
+    raise typer.Exit(code)
+
+
+def _start_ranks(on: str) -> None:
+    """Let the ranks that `--on` names, if any, carry out this command, and end with their exit code."""
+    from equipoise.cli.on import is_rank, place, start_ranks
+
+    ranks = place(on).ranks
+    if ranks and not is_rank():
+        raise typer.Exit(start_ranks(ranks, sys.argv[1:]))
+
+
+def _check_run(what: str, resume: Path | None, given: list[str], *, treat: bool) -> None:
+    """Refuse options of `run` that exclude one another; `given` are those that the run folder would say."""
+    if bool(what) == (resume is not None):
+        raise typer.BadParameter(
+            f"got {'both WHAT and' if what else 'neither WHAT nor'} --resume; expected one of them. "
+            "Try: equipoise run digits"
+        )
+    if treat and "--no-fit" in given:
+        raise typer.BadParameter(
+            "got --treat with --no-fit; expected one of them, since a treatment is a way to train. Leave one out."
+        )
+    if resume is not None and given:
+        raise typer.BadParameter(
+            f"got {', '.join(given)} with --resume; expected none, since the run folder says it. Leave it out."
+        )
+
+
+@app.command()
+def treat(
+    directory: Annotated[Path, typer.Argument(help="A run folder.")],
+    budget: Annotated[str, typer.Option(help="Time for it, such as 10m or 1h.")] = "10m",
+    fix: Annotated[str | None, typer.Option(help="Try only what answers the finding of this question.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=6, help="Seeds of a trial; without it, as many as the budget has room for.")
+    ] = None,
+    trust: Trust = False,
+    on: Annotated[
+        str | None,
+        typer.Option(help="ray or ray:HOST:PORT: trials on the machines of a Ray cluster; without it, here."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the path of the treated plan.")] = False,
+) -> None:
+    """Try treatments on the plan of a run in paired trials, and keep what helps; cut off, it goes on."""
+    from equipoise.cli.on import on_cluster, place
+    from equipoise.cli.treating import carry_out
+
+    where = place(on)
+    if where.ranks:
+        raise typer.BadParameter(
+            f"got --on {on}; expected ray or ray:HOST:PORT, since trials are many trainings. Use one of these."
+        )
+    with on_cluster(where):
+        code = carry_out(directory, budget_s=seconds(budget), fix=fix, seeds=seeds, trust=trust, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -221,7 +296,8 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError, ModuleNotFoundError) as problem:
-        print(f"equipoise: {problem}", file=sys.stderr)
+        rank = os.environ.get("RANK", "0") if "TORCHELASTIC_RUN_ID" in os.environ else "0"
+        print(f"equipoise{'' if rank == '0' else f', rank {rank}'}: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\nequipoise: interrupted; what was written stays. Go on: equipoise run --resume DIR", file=sys.stderr)

@@ -34,7 +34,13 @@ def scale_temperature(network: Network, scores: Tensor, targets: Tensor) -> floa
             f"finish: got 'temperature' for a task of kind {network.signature.task.kind!r}; expected a task with "
             "classes. Leave it out."
         )
-    kind = network.signature.task.kind
+    best = best_temperature(scores, targets, network.signature.task.kind)
+    temperature.fill_(best)
+    return best
+
+
+def best_temperature(scores: Tensor, targets: Tensor, kind: TaskKind) -> float:
+    """Return the temperature with the smallest negative log-likelihood; 1 where none is smaller than that of 1."""
     scores = scores.double()
 
     def loss(logarithm: float) -> float:
@@ -43,9 +49,7 @@ def scale_temperature(network: Network, scores: Tensor, targets: Tensor) -> floa
     low, high = (float(torch.tensor(bound).log()) for bound in RANGE)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
     # The bound of the search or rounding must never make the probabilities worse than they were.
-    best = float(torch.tensor(float(found.x)).exp()) if found.fun < loss(0.0) else 1.0
-    temperature.fill_(best)
-    return best
+    return float(torch.tensor(float(found.x)).exp()) if found.fun < loss(0.0) else 1.0
 
 
 def negative_log_likelihood(scores: Tensor, targets: Tensor, kind: TaskKind) -> float:

@@ -18,6 +18,7 @@ from equipoise.core.report import Report
 from equipoise.core.trial import Trial
 from equipoise.report.budget import LADDER, MOST_BYTES, Limits, embedded_record
 from equipoise.report.chapters import chapters, figure_view, finding_views, table_view
+from equipoise.report.course_view import course_view
 from equipoise.report.curves import Drawing, draw
 from equipoise.report.estimate_view import estimate_view
 from equipoise.report.history import history
@@ -97,6 +98,7 @@ def _values(
         "training": [figure_view(curves, limits, drawing) for curves, drawing in training],
         "layers": layers,
         "trials": _trials(report.trials),
+        "course": course_view(report.course),
         "plan": _plan(report.plan),
         "created": _when(report.created),
         "note": limits.note(),

@@ -20,6 +20,7 @@ class RunState(Record):
         trust: Whether the user allowed files that may run code.
         select, ignore: Questions asked for, and left out.
         budget_s: Seconds for the examination.
+        treat_s: Seconds for the treatment that follows; None for a run without one.
     """
 
     command: str
@@ -31,6 +32,7 @@ class RunState(Record):
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     budget_s: float = 45.0
+    treat_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

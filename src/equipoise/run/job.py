@@ -21,6 +21,7 @@ from equipoise.examine.record import report_of
 from equipoise.examine.subject import Subject
 from equipoise.fit.fit import fit
 from equipoise.fit.fitted import Fit
+from equipoise.fit.way import ALONE, Way
 from equipoise.networks.archive import save_network
 from equipoise.report.pages import write_pages
 from equipoise.run.folder import RunFolder, RunState, new_folder, open_folder
@@ -36,7 +37,9 @@ class Options:
         trust: Whether files that may run code when read are allowed.
         select, ignore: Ids or themes of questions to ask only, or to leave out.
         budget_s: Seconds for the examination.
+        treat_s: Seconds for the treatment that the command line does after the run; None for none.
         plugins: Questions beyond the installed ones.
+        way: Who trains: this process, or ranks that `torchrun` started, of which this is the first.
     """
 
     train: bool = True
@@ -44,7 +47,9 @@ class Options:
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     budget_s: float = 45.0
+    treat_s: float | None = None
     plugins: tuple[Question, ...] = field(default=())
+    way: Way = ALONE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +69,7 @@ def run(
     task: str | None = None,
     network: str | None = None,
     seed: int | None = None,
+    plain: bool = False,
     options: Options | None = None,
     on_progress: Listener = silent,
 ) -> Outcome:
@@ -76,6 +82,7 @@ def run(
         task: The task, for bare data, when it cannot be told from the target.
         network: A network to use instead of the plan's.
         seed: Replaces the plan's seed.
+        plain: Whether steps are taken as PyTorch's tutorials take them: `recipe.tuned = false`.
         options: How it is to be done.
         on_progress: Told how far the work is.
 
@@ -86,10 +93,11 @@ def run(
     options = options or Options()
     resolved = resolve(what, target=target, task=task, network=network, seed=seed, on_progress=on_progress)
     check_asked(options.select, options.ignore, resolved.plan.claims, options.plugins)
-    folder = new_folder(resolved.plan.name, None if out is None else Path(out))
-    plan = resolved.plan
+    folder = options.way.together.agree(new_folder(resolved.plan.name, None if out is None else Path(out)))
+    plan = resolved.plan.replace(recipe__tuned=False) if plain else resolved.plan
+    named: dict[str, object] = {"--target": target, "--task": task, "--network": network, "--seed": seed}
     state = RunState(
-        command=_command(what, {"--target": target, "--task": task, "--network": network, "--seed": seed}, options),
+        command=_command(what, named, options) + " --plain" * plain,
         what=str(what) if isinstance(what, (str, Path)) else plan.name,
         seed=plan.seed,
         train=options.train,
@@ -97,6 +105,7 @@ def run(
         select=options.select,
         ignore=options.ignore,
         budget_s=options.budget_s,
+        treat_s=options.treat_s,
     )
     state.save(folder.state)
     write_plan(plan, folder.plan)
@@ -130,7 +139,12 @@ def resume(path: str | Path, *, options: Options | None = None, on_progress: Lis
 def options_of(state: RunState) -> Options:
     """Return the options that a run was started with."""
     return Options(
-        train=state.train, trust=state.trust, select=state.select, ignore=state.ignore, budget_s=state.budget_s
+        train=state.train,
+        trust=state.trust,
+        select=state.select,
+        ignore=state.ignore,
+        budget_s=state.budget_s,
+        treat_s=state.treat_s,
     )
 
 
@@ -154,9 +168,10 @@ def _carry_out(
         resume=resume,
         train=options.train,
         trust=options.trust,
+        on=options.way,
         on_progress=on_progress,
     )
-    _keep_network(fitted, folder)
+    keep_network(fitted, folder)
     report = _examined(fitted, folder, state, options, on_progress)
     interrupted = fitted.stopped is StopReason.INTERRUPTED
     state.replace(status="interrupted" if interrupted else "finished").save(folder.state)
@@ -165,7 +180,8 @@ def _carry_out(
     return Outcome(folder.path, report, fitted)
 
 
-def _keep_network(fitted: Fit, folder: RunFolder) -> None:
+def keep_network(fitted: Fit, folder: RunFolder) -> None:
+    """Write a trained network into a run folder."""
     # Nothing that differs between two runs of one plan: the same training is the same bytes.
     extra = {"plan": fitted.plan.name, "seed": str(fitted.seed), "stopped": fitted.stopped.value}
     save_network(fitted.network, fitted.plan.network, fitted.splits.preprocessing, folder.network, extra=extra)
@@ -199,6 +215,7 @@ def _command(what: Any, named: dict[str, object], options: Options) -> str:
     words += _many("--select", options.select) + _many("--ignore", options.ignore)
     words += ["--no-fit"] if not options.train else []
     words += ["--trust"] if options.trust else []
+    words += ["--treat", "--budget", f"{options.treat_s:g}s"] if options.treat_s is not None else []
     return " ".join(shlex.quote(word) for word in words)
 
 
