@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from equipoise.fit.entry import fit as fit
     from equipoise.run.job import run as run
     from equipoise.run.loaded import load as load
+    from equipoise.run.own_training import treat_training as treat_training
     from equipoise.run.what import plan as plan
     from equipoise.treat.treat import treat as treat
     from equipoise.trial.paired import paired_trial as paired_trial
@@ -39,6 +40,7 @@ _WHERE = {
     "load": "equipoise.run.loaded",
     "paired_trial": "equipoise.trial.paired",
     "preflight": "equipoise.examine.probes.preflight",
+    "treat_training": "equipoise.run.own_training",
     "watch": "equipoise.vitals.watch",
 }
 """Public names that are loaded on first use, so that `import equipoise` is instant."""
@@ -58,6 +60,7 @@ __all__ = [
     "preflight",
     "run",
     "treat",
+    "treat_training",
     "watch",
 ]
 

@@ -77,3 +77,37 @@ def test_treating_needs_training(in_tmp):
     refused = CliRunner().invoke(app, ["run", "wine", "--treat", "--no-fit"])
     assert refused.exit_code == 2
     assert "got --treat with --no-fit" in " ".join(refused.output.split())
+
+
+PROGRAM = """
+import torch
+from torch import nn
+
+def training():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(120, 3, generator=generator)
+    torch.manual_seed(0)
+    network = nn.Linear(3, 2)
+    return dict(
+        network=network,
+        loss=nn.functional.cross_entropy,
+        optimizer=torch.optim.SGD(network.parameters(), lr=1e-5),
+        train=(inputs, (inputs[:, 0] > 0).long()),
+        epochs=3,
+    )
+"""
+
+
+def test_a_training_of_ones_own_is_treated_and_kept(in_tmp):
+    (in_tmp / "mine.py").write_text(PROGRAM)
+    done = invoke("treat", "mine.py:training", "--trust", "--out", "out")
+    assert done.exit_code == 0
+    assert "adopted: " in done.output
+    files = {"diagnosis.json", "trial.json", "plan.toml", "network.safetensors"}
+    assert {one.name for one in (in_tmp / "out").iterdir()} == files
+
+
+def test_a_folder_to_write_is_for_trainings_of_ones_own(in_tmp):
+    refused = CliRunner().invoke(app, ["treat", "there", "--out", "x"])
+    assert refused.exit_code == 2
+    assert "got --out 'x' with a run folder" in " ".join(refused.output.split())

@@ -155,7 +155,13 @@ def _check_run(what: str, resume: Path | None, given: list[str], *, treat: bool)
 
 @app.command()
 def treat(
-    directory: Annotated[Path, typer.Argument(help="A run folder.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="A run folder; or file.py:function (with --trust), a training of your own as `diagnose` takes it."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="For a training of your own: folder to write.")] = None,
     budget: Annotated[str, typer.Option(help="Time for it, such as 10m or 1h.")] = "10m",
     fix: Annotated[str | None, typer.Option(help="Try only what answers the finding of this question.")] = None,
     seeds: Annotated[
@@ -170,7 +176,16 @@ def treat(
 ) -> None:
     """Try treatments on the plan of a run in paired trials, and keep what helps; cut off, it goes on."""
     from equipoise.cli.on import on_cluster, place
-    from equipoise.cli.treating import carry_out
+    from equipoise.cli.treating import carry_out, carry_out_program
+    from equipoise.core.program_file import is_program
+
+    if is_program(what):
+        raise typer.Exit(carry_out_program(what, out=out, trust=trust, quiet=quiet))
+    if out is not None:
+        raise typer.BadParameter(
+            f"got --out {str(out)!r} with a run folder; expected it with file.py:function only, since the course of a "
+            "run is written into its folder. Leave it out."
+        )
 
     where = place(on)
     if where.ranks:
@@ -178,7 +193,7 @@ def treat(
             f"got --on {on}; expected ray or ray:HOST:PORT, since trials are many trainings. Use one of these."
         )
     with on_cluster(where):
-        code = carry_out(directory, budget_s=seconds(budget), fix=fix, seeds=seeds, trust=trust, quiet=quiet)
+        code = carry_out(Path(what), budget_s=seconds(budget), fix=fix, seeds=seeds, trust=trust, quiet=quiet)
     raise typer.Exit(code)
 
 

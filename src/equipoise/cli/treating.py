@@ -8,7 +8,9 @@ from pathlib import Path
 from equipoise.cli.screen import Screen
 from equipoise.core.progress import Listener, silent
 from equipoise.report.course_view import course_lines
+from equipoise.report.diagnosis_lines import diagnosis_summary
 from equipoise.run.treating import TREATED, TreatedRun, treat_run
+from equipoise.run.treating_program import TreatedProgram, treat_program
 
 CUT_OFF = 130
 """Exit code after Ctrl-C, as shells count it: 128 and the number of the signal."""
@@ -20,6 +22,37 @@ def carry_out(directory: Path, *, budget_s: float, fix: str | None, seeds: int |
     done = treat_run(directory, budget_s=budget_s, fix=fix, seeds=seeds, trust=trust, on_progress=listener)
     print(directory / TREATED / "plan.toml" if quiet else summary(done))
     return 0 if done.treated.course.finished else CUT_OFF
+
+
+def carry_out_program(what: str, *, out: Path | None, trust: bool, quiet: bool) -> int:
+    """Treat a program, print what came of it, and return the exit code: 0, or 130 when interrupted."""
+    try:
+        done = treat_program(what, out=out, trust=trust, on_progress=silent if quiet else Screen())
+    except KeyboardInterrupt:
+        print("\nequipoise: interrupted; a program is treated as a whole, so nothing was kept.", file=sys.stderr)
+        return CUT_OFF
+    print(done.folder.path if quiet else program_summary(done))
+    return 0
+
+
+def program_summary(done: TreatedProgram) -> str:
+    """Return what was found in a program, what was tried and what it came to."""
+    treated, folder = done.treated, shlex.quote(str(done.folder.path))
+    lines = ["", diagnosis_summary(treated.diagnosis, interrupted=False, colour=sys.stdout.isatty()), ""]
+    lines += [
+        f"  {one.score:8.3f}  {one.what} (costs {one.cost:.2g} of the training as it is)" for one in treated.tried
+    ]
+    if treated.trial is None:
+        return "\n".join([*lines, f"  nothing was tried against it: {treated.reason}", f"  written   {folder}"])
+    effect = treated.trial.effect
+    lines += [
+        "",
+        f"  {treated.trial.outcome}: {treated.trial.treatment}, {effect.value:+.3f} [{effect.low:+.3f}, "
+        f"{effect.high:+.3f}] over {effect.n} seeds; {treated.trial.reason}",
+        f"  written   {folder} (diagnosis, trial{', plan, network' if treated.fit is not None else ''}; "
+        f"{treated.seconds:,.0f} s, {treated.cost:.0f} times the training as it is)",
+    ]
+    return "\n".join(lines)
 
 
 def summary(done: TreatedRun) -> str:

@@ -20,7 +20,7 @@ from equipoise.core.progress import Listener, Progress, silent
 from equipoise.core.trial import Trial
 from equipoise.data.samples import Splits
 from equipoise.data.select import select, train_on
-from equipoise.examine.diagnosis.diagnose import diagnose
+from equipoise.examine.diagnosis.diagnose import INTERRUPTED, diagnose
 from equipoise.examine.diagnosis.experiments import draft_of, judged_by_user
 from equipoise.examine.diagnosis.judge import Judge
 from equipoise.examine.diagnosis.runs import run
@@ -33,6 +33,7 @@ from equipoise.examine.probes.setup import (
     Setup,
     Step,
 )
+from equipoise.examine.probes.task import task_of
 from equipoise.fit.cohort import Member, fit_members
 from equipoise.fit.fitted import Fit
 from equipoise.fit.held_out import assign_folds
@@ -173,6 +174,8 @@ def treat_training(
 def _treated(given: Setup, purse: Purse, seed: int, on_progress: Listener) -> TreatedTraining:
     began = time.perf_counter()
     diagnosis = _diagnosed(given, purse, on_progress)
+    if INTERRUPTED in diagnosis.skipped and purse.spent < DIAGNOSING:  # by its user, not by its cost
+        return _ended(diagnosis, "it was interrupted", purse, began)
     if diagnosis.healthy:
         return _ended(diagnosis, "nothing was found that is worth a change", purse, began)
     try:
@@ -183,7 +186,8 @@ def _treated(given: Setup, purse: Purse, seed: int, on_progress: Listener) -> Tr
     tried = _searched(said, diagnosis, purse, seed, on_progress)
     if not tried:
         return _ended(diagnosis, "no plan was found that fits the cost", purse, began)
-    best = tried[0]
+    affordable = [one for one in tried if purse.spent + PAIRS * (1 + one.cost) <= purse.most]
+    best = affordable[0] if affordable else min(tried, key=lambda one: one.cost)
     judgement, seeds, differences = _proven(said, best, purse, seed + 1, on_progress)
     adopted = judgement.outcome == "adopted"
     return TreatedTraining(
@@ -245,7 +249,10 @@ def translated(given: Setup) -> Translation:
     draft = draft_of(given)
     made = given.optimizer
     kept = made if isinstance(made, Optimizer) else draft.make_optimizer(draft.setup.network.parameters())
-    return translate(given, draft.judge.task, kept)
+    task = draft.judge.task
+    if task.kind == "opaque":  # a loss that makes nothing of its targets may be what is wrong
+        task = task_of(draft.outputs(), given.train[1])
+    return translate(given, task, kept)
 
 
 def cost_of(said: Translation, plan: Plan, splits: Splits, purse: Purse) -> float:
@@ -364,7 +371,8 @@ def _as_it_is(said: Translation, splits: Splits, seed: int) -> float:
     held = said.rows_of(splits, "validation")
     setup = replace(said.setup, train=said.rows_of(splits, "train"), validation=held)
     try:
-        judge = replace(draft_of(setup).judge, data=held)
+        own = draft_of(setup).judge
+        judge = Judge(said.task, said.task.middle, held) if own.own is not None else replace(own, data=held)
         return judged_by_user(setup, judge, run(setup, judge, seed=seed)).value
     except Exception:  # a training may raise anything
         return 0.0
