@@ -315,3 +315,18 @@ def test_a_recorded_execution_is_used_again(tmp_path):
     resumed = run(tmp_path, epochs=1, threads=2)
     assert resumed.execution.threads == 2
     assert "resumed with torch" in resumed.execution.reason
+
+
+@pytest.mark.usefixtures("often")
+@pytest.mark.parametrize("tuned", [True, False], ids=["plan", "eager"])
+def test_no_vital_signs_are_lost_to_a_stop(tmp_path, tuned):
+    chosen, data = plan(DENSE, epochs=4, vitals_every=1, tuned=tuned), blobs()
+    steps = [vital.steps for vital in fit(chosen, 0, splits=data).vitals]
+    with pytest.raises(Stopped):
+        fit(chosen, 0, splits=data, folder=tmp_path, on_progress=stopped_after(2))
+    assert newest(tmp_path) > 1
+    resumed = fit(chosen, 0, splits=data, folder=tmp_path, resume=True)
+    assert [vital.steps for vital in resumed.vitals] == steps
+    assert len(pd.read_parquet(tmp_path / "history.parquet")) == sum(map(len, steps))
+    again = fit(chosen, 0, splits=data, folder=tmp_path, resume=True)
+    assert repr(again.vitals) == repr(resumed.vitals)

@@ -1,6 +1,7 @@
 """The vital signs of every layer and parameter in the history of a fit."""
 
 import contextlib
+import dataclasses
 
 from equipoise.fit.job import Job
 from equipoise.fit.lanes.lane import Lane
@@ -16,10 +17,14 @@ def instrumented(job: Job, state: State, lane: Lane) -> contextlib.AbstractConte
     every = job.recipe.vitals_every
     if every is None or lane.measures:
         return contextlib.nullcontext()
-    parts = state.stepper.parts
-    return watch(
+    parts, before = state.stepper.parts, state.recorder.step  # the watch counts from where it begins
+    watching = watch(
         state.network,
         parts[0] if len(parts) == 1 else None,
         every=every,
-        on_window=lambda window: state.recorder.history.record_window(window, whole=False),
+        on_window=lambda window: state.recorder.history.record_window(
+            dataclasses.replace(window, steps=window.steps + before), whole=False
+        ),
     )
+    state.signs = watching.read
+    return watching

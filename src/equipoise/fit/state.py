@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ class State:
         seconds: Wall-clock time of the training, over all resumes.
         budget_used: The same since the last time the budget ran out.
         stopped: Why the training stopped; None while it goes on.
+        signs: Brings vital signs that a watch still holds into the history, before that is written.
         due: When clock and loss are looked at next, as `time.perf_counter` counts; rounds may be much shorter.
     """
 
@@ -63,6 +64,7 @@ class State:
     seconds: float = 0.0
     budget_used: float = 0.0
     stopped: StopReason | None = None
+    signs: Callable[[], object] | None = None
     due: float = 0.0
     _clock: float = 0.0
 
@@ -100,6 +102,8 @@ class State:
 
     def checkpoint(self, described: dict[str, Any]) -> Checkpoint:
         """Return everything as tensors and plain values; `described` says what training it belongs to."""
+        if self.signs is not None:
+            self.signs()
         governor = self.governor
         if governor is not None:
             governor.hear(*self.recorder.news())
