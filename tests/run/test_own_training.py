@@ -94,6 +94,22 @@ def test_rows_that_decide_do_not_choose_the_epoch_that_a_plan_keeps():
     assert np.mean(differences) < np.mean(flattered) - 0.05
 
 
+def test_an_interrupted_diagnosis_is_not_followed_by_a_search():
+    def interrupt(progress):
+        assert progress.phase in ("probe", "diagnose")
+        if progress.phase == "probe":
+            raise KeyboardInterrupt
+
+    inputs, labels = rings(80)
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), 1e-4)
+    treated = treat_training(
+        module, functional.cross_entropy, optimizer, train=(inputs, labels), epochs=2, on_progress=interrupt
+    )
+    assert treated.reason == "it was interrupted"
+    assert treated.tried == ()
+
+
 def test_data_that_no_plan_takes_keep_their_diagnosis():
     inputs, module = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), nn.Linear(3, 20)
     stuck = torch.optim.SGD(module.parameters(), 1e-9)

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 
-from equipoise.core.course import Course
 from equipoise.core.estimate import Verdict
 from equipoise.core.finding import Finding
 from equipoise.core.plan import Plan
@@ -15,6 +14,8 @@ from equipoise.fit import cohort
 from equipoise.run.what import plan as plan_of
 from equipoise.treat import ledger as ledgers
 from equipoise.treat import treat as room
+from equipoise.treat import trials
+from equipoise.treat.arm import Arm
 from equipoise.treat.catalogue import treatment_named
 from equipoise.treat.change import Change
 from equipoise.treat.treat import treat
@@ -133,6 +134,21 @@ def test_what_does_not_fit_the_budget_is_listed(only):
     assert {one.treatment for one in tiny.left_out} == {"slow", "nothing"}
 
 
+def test_a_slow_beginning_is_measured_again(only, monkeypatch):
+    only(NOTHING)
+    real, counts = trials.train_arm, []
+
+    def cold(plan: Plan, seeds: range, **rest: object) -> Arm:
+        counts.append(len(seeds))
+        arm = real(plan, seeds, **rest)
+        return dataclasses.replace(arm, each_s=4.9) if len(counts) == 1 else arm
+
+    monkeypatch.setattr(trials, "train_arm", cold)
+    course = treat(SICK, report_on(SICK), budget_s=60, seeds=6).course
+    assert counts == [2, 4, 6]
+    assert [trial.treatment for trial in course.trials] == ["nothing"]
+
+
 def test_the_fourth_trial_is_of_one_drawn_at_random(only):
     others = [
         Change(f"other-{k}", "change a remark", ("nothing",), lambda plan, k=k: plan.replace(about=f"{k}"))
@@ -194,13 +210,18 @@ def _timeless(course: object) -> object:
 
 def test_a_course_that_goes_on_knows_how_long_a_training_takes(only, tmp_path):
     """Trainings that are read from the folder take no time, and must not make trials look free."""
-    only(SLOW)
-    treat(SICK, report_on(SICK), rule=QUICK, budget_s=60, folder=tmp_path)
-    course = Course.load(tmp_path / "course.json")
+
+    def cut(progress: Progress) -> None:
+        if "seeds before the next look" in progress.note:
+            raise KeyboardInterrupt
+
+    only(POISON)
+    course = treat(SICK, report_on(SICK), rule=QUICK, folder=tmp_path, on_progress=cut).course
     assert course.training_s > 0
-    course.replace(training_s=50.0, finished=False).save(tmp_path / "course.json")
-    again = treat(SICK, report_on(SICK), rule=QUICK, budget_s=60, folder=tmp_path, resume=True).course
-    assert again.training_s == 50
+    course.replace(training_s=1000.0).save(tmp_path / "course.json")
+    again = treat(SICK, report_on(SICK), rule=QUICK, folder=tmp_path, resume=True).course
+    assert again.training_s == 1000
+    assert "its trial takes about 6000 s" in again.left_out[0].reason
 
 
 def test_a_last_training_that_was_cut_off_does_not_stop_a_course_that_adopts_more(only, tmp_path, monkeypatch):

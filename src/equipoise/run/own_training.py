@@ -143,6 +143,7 @@ def treat_training(
 
     The training is diagnosed; plans that cure what was found are tried on rows cut from its training part; the best one
     is compared with the training as it is on six fresh seeds, each with rows of its own that decide, by an exact test.
+    Those rows choose nothing: the epoch that a plan keeps is chosen on rows cut from what is left to train on.
     Only a plan that passes is adopted, so nothing is made worse but by the error of the test. The held-out rows
     (`validation`) decide nothing.
 
@@ -303,7 +304,10 @@ def _searched(said: Translation, diagnosis: Diagnosis, purse: Purse, seed: int, 
         if any(one.plan == plan for one in tried):
             return False
         on_progress(Progress("search", len(tried), 0, candidate.what))
-        done = fitted(said, plan, seed)
+        try:
+            done = fitted(said, plan, seed)
+        except ValueError:  # such as an augmentation of images for a table
+            return False
         purse.spent += cost * done.epochs / plan.recipe.epochs
         tried.append(Tried(candidate.what, plan, score_of(said, done), cost))
         return True

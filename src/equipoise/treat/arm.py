@@ -35,6 +35,7 @@ def train_arm(
     seeds: Sequence[int],
     *,
     begun: Arm | None = None,
+    known_s: float = 0.0,
     data: Any = None,
     trust: bool = False,
     folder: Path | None = None,
@@ -46,6 +47,8 @@ def train_arm(
         plan: The plan.
         seeds: The seeds.
         begun: Trainings of the plan that are there already.
+        known_s: Seconds of a training, where a course that was cut off has measured them: what it trained is read from
+            the folder in no time. 0 where that is not known.
         data: For a plan that was made from data in Python: the same data again.
         trust: Whether a foreign network's file may be unpickled.
         folder: Where they are kept, so that what was cut off and is asked for again is not repeated.
@@ -59,19 +62,21 @@ def train_arm(
     wanted = [seed for seed in seeds if seed not in there]
     if begun is not None and not wanted:
         return begun
+    where = None if folder is None else folder / f"seeds-from-{wanted[0]}"
+    known_s = known_s if where is not None and where.is_dir() else 0.0
     began = time.monotonic()
     cohort = fit_members(
         [Member(plan=plan, seed=seed) for seed in wanted],
         data=data,
         trust=trust,
-        folder=None if folder is None else folder / f"seeds-from-{wanted[0]}",
-        resume=folder is not None,
+        folder=where,
+        resume=where is not None,
         on_progress=lambda progress: on_progress(
             Progress("treat", progress.done, progress.total, f"untreated: {progress.note}")
         ),
     )
     fits = {one.seed: one for one in cohort.members}
-    return Arm(plan, there | fits, (time.monotonic() - began) / len(wanted))
+    return Arm(plan, there | fits, known_s or (time.monotonic() - began) / len(wanted))
 
 
 def within(folder: Path | None, name: str) -> Path | None:

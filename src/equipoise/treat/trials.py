@@ -30,6 +30,10 @@ UNTREATED = "untreated"
 """Where the trainings of the untreated arm are kept; no treatment has this id."""
 
 
+COLD_S = 5.0
+"""The first trainings of a process take some seconds more; where shorter ones do not fit, they are measured again."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Ward:
     """What stays as it is in a course.
@@ -103,13 +107,21 @@ def try_all(ledger: Ledger, ward: Ward) -> None:
 
 def _first_arm(ledger: Ledger, ward: Ward) -> Arm | None:
     """Return the untreated arm, after its first trainings have shown how large a trial can be."""
-    begun = _arm(ledger, ward, PROBED)
-    looks = ledger.course.looks
+    begun, looks = _arm(ledger, ward, PROBED), ledger.course.looks
     if not looks:
-        fits = (ledger.left_s - _reserve(begun, ledger)) / begun.each_s + PROBED
-        looks = affordable_looks(fits, ward.seeds) if ward.rule is None else ward.rule.looks
+        looks = _looks(begun, ledger, ward)
+        if not looks and begun.each_s < COLD_S:
+            begun = _arm(ledger, ward, 2 * PROBED, begun)
+            looks = _looks(begun, ledger, ward)
         ledger.note(looks=looks)
     return _arm(ledger, ward, looks[-1], begun) if looks else None
+
+
+def _looks(begun: Arm, ledger: Ledger, ward: Ward) -> tuple[int, ...]:
+    if ward.rule is not None:
+        return ward.rule.looks
+    fits = (ledger.left_s - _reserve(begun.each_s, ledger)) / begun.each_s + len(begun.fits)
+    return affordable_looks(fits, ward.seeds)
 
 
 def _arm(ledger: Ledger, ward: Ward, count: int, begun: Arm | None = None) -> Arm:
@@ -119,14 +131,14 @@ def _arm(ledger: Ledger, ward: Ward, count: int, begun: Arm | None = None) -> Ar
         ledger.plan,
         range(first, first + count),
         begun=begun,
+        known_s=ledger.course.training_s,
         data=ward.data,
         trust=ward.trust,
         folder=within(ledger.trainings, UNTREATED),
         on_progress=_timed(ledger, ward),
     )
-    # What a course that was cut off has trained is read from its folder in no time.
-    ledger.note(training_s=max(arm.each_s, ledger.course.training_s))
-    return replace(arm, each_s=ledger.course.training_s)
+    ledger.note(training_s=arm.each_s)
+    return arm
 
 
 def _first_seed(ledger: Ledger) -> int:
@@ -134,9 +146,14 @@ def _first_seed(ledger: Ledger) -> int:
     return Plan.read(ledger.course.before).seed + 1 + ledger.course.seeds_used
 
 
-def _reserve(arm: Arm, ledger: Ledger) -> float:
+def _reserve(each_s: float, ledger: Ledger) -> float:
     """Return the seconds that the end of the course will take: last training, examination, comparison."""
-    return (2 * FRESH + 1) * arm.each_s + examination_s(ledger.course.budget_s)
+    return (2 * FRESH + 1) * each_s + examination_s(ledger.course.budget_s)
+
+
+def _adopted_s(chosen: Chosen, arm: Arm) -> float:
+    """Return about how long a training of the plan takes once a treatment is adopted, which is at equal cost."""
+    return arm.each_s * (chosen.plan.recipe.epochs / arm.plan.recipe.epochs if chosen.treatment.longer else 1.0)
 
 
 def _prescribed(ledger: Ledger, ward: Ward, failed: Mapping[str, str]) -> Prescribed:
@@ -165,7 +182,7 @@ def _next(
             late[one.treatment.id] = "the budget has no room for its trial"
             continue
         try:
-            seconds, left = _trial_s(one, arm, ward.trust), ledger.left_s - _reserve(arm, ledger)
+            seconds, left = _trial_s(one, arm, ward.trust), ledger.left_s - _reserve(_adopted_s(one, arm), ledger)
         except ValueError as problem:  # a surgery that this network cannot have
             failed[one.treatment.id] = str(problem)
             continue
@@ -229,7 +246,8 @@ def _noted(chosen: Chosen, trial: Trial, arm: Arm, ledger: Ledger, ward: Ward) -
     used = course.seeds_used + len(arm.fits)
     ledger.note(**tried, after=after.plain(), comparison=None, seeds_used=used, training_s=0.0)
     ledger.forget(trial.treatment, UNTREATED)
-    if 2 * len(arm.fits) * arm.each_s > ledger.left_s - _reserve(arm, ledger):
+    each_s = _adopted_s(chosen, arm)
+    if 2 * len(arm.fits) * each_s > ledger.left_s - _reserve(each_s, ledger):
         return None
     # As the first arm is trained, so that a course that is cut off here finds its trainings again.
     return _arm(ledger, ward, len(arm.fits), _arm(ledger, ward, PROBED))

@@ -119,7 +119,7 @@ class _Arms:
         """Return the pairs of some seeds; untreated trainings that are known are not repeated."""
         members: list[Member] = []
         for seed in seeds:
-            splits, changed = self._read(seed)
+            splits, changed = self._read(seed, known)
             equal = self._at_equal_cost(splits, changed)
             members.append(Member(plan=equal, seed=seed, splits=changed))
             if equal != self._treated:
@@ -136,8 +136,9 @@ class _Arms:
         longest = treated if self._equal == self._treated else next(done)
         return Pair(known[seed] if seed in known else next(done), treated, longest)
 
-    def _read(self, seed: int) -> tuple[Splits, Splits]:
-        splits = read_splits(self._plan, seed, data=self._data, trust=self._trust)
+    def _read(self, seed: int, known: Mapping[int, Fit]) -> tuple[Splits, Splits]:
+        there = known.get(seed)
+        splits = there.splits if there else read_splits(self._plan, seed, data=self._data, trust=self._trust)
         if self._treated.data == self._plan.data and self._plan.data.training == TrainingPart():
             return splits, splits  # else the networks of each arm may have a say in its training part
         return splits, read_splits(self._treated, seed, data=self._data, trust=self._trust)
