@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import sys
-import time
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,14 +157,16 @@ def fixed_plans(said: Translation) -> Any:
         )
 
 
-def row_of(package: Any, case: str, seed: int, ways: tuple[str, ...]) -> dict[str, Any]:
-    """Return everything measured on one program."""
-    row: dict[str, Any] = {"case": case, "seed": seed}
-    row["fixed_version"] = seeded(seed, lambda: plain(package, package.build(case, "fixed", seed))).score()
-    row["own"] = seeded(seed, lambda: plain(package, package.build(case, "faulty", seed))).score()
+def row_of(package: Any, case: str, seed: int, ways: tuple[str, ...], known: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of one program with what is still to be measured."""
+    row: dict[str, Any] = {"case": case, "seed": seed} | known
+    ways = tuple(way for way in ways if way not in row)
+    if "own" not in row:
+        row["fixed_version"] = seeded(seed, lambda: plain(package, package.build(case, "fixed", seed))).score()
+        row["own"] = seeded(seed, lambda: plain(package, package.build(case, "faulty", seed))).score()
     if "equipoise" in ways:
         row["equipoise"] = by_equipoise(package, case, seed, row["own"])
-    total = max(row.get("equipoise", {}).get("search_cost", 0.0), 1.0) if "equipoise" in ways else treatment.SEARCH
+    total = max(row.get("equipoise", {}).get("search_cost", treatment.SEARCH), 1.0)
     if "random" in ways:
         row["random"] = _spent(package, case, seed, total, random_plans(seed))
     if "fixed" in ways:
@@ -211,19 +212,20 @@ def main() -> None:
     warnings.simplefilter("ignore")
     package = load(options.programs)
     out = options.out or Path(__file__).with_name("records") / f"{datetime.now(UTC):%Y-%m-%d}-treated-programs.json"
-    record: dict[str, Any] = json.loads(out.read_text()) if out.is_file() else {"rows": []}
+    record: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {"rows": []}
     record["what"] = "faulty programs cured by diagnosis, treatment and trial"
     record["command"] = " ".join(["python", "benchmarks/treated_programs.py", *sys.argv[1:]])
     record["machine"] = machine()
-    done = {(row["case"], row["seed"]) for row in record["rows"]}
+    done = {(row["case"], row["seed"]): row for row in record["rows"]}
     strong = [case for case in package.cases() if package.facts()[case]["strength"] == "strong"]
     for seed in range(options.seeds):
         for case in options.only or strong:
-            if (case, seed) in done:
+            known = done.get((case, seed), {})
+            if set(options.ways) <= set(known):
                 continue
-            start = time.perf_counter()
-            row = row_of(package, case, seed, tuple(options.ways))
-            row["seconds"] = round(time.perf_counter() - start, 1)
+            row = row_of(package, case, seed, tuple(options.ways), known)
+            if known:
+                record["rows"].remove(known)
             record["rows"].append(row)
             record["summary"] = summary(record["rows"])
             out.write_text(json.dumps(record, indent=1, default=float) + "\n", encoding="utf-8")
