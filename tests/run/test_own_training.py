@@ -110,6 +110,25 @@ def test_an_interrupted_diagnosis_is_not_followed_by_a_search():
     assert treated.tried == ()
 
 
+def test_an_interrupted_search_keeps_what_was_tried():
+    searched = []
+
+    def interrupt(progress):
+        searched.append(progress.phase == "search")
+        if sum(searched) == 2:
+            raise KeyboardInterrupt
+
+    inputs, labels = rings(80)
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), 1e-4)
+    treated = treat_training(
+        module, functional.cross_entropy, optimizer, train=(inputs, labels), epochs=2, on_progress=interrupt
+    )
+    assert treated.reason == "it was interrupted"
+    assert len(treated.tried) == 1
+    assert treated.plan is None
+
+
 def test_data_that_no_plan_takes_keep_their_diagnosis():
     inputs, module = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), nn.Linear(3, 20)
     stuck = torch.optim.SGD(module.parameters(), 1e-9)

@@ -9,6 +9,7 @@ from equipoise.cli.screen import Screen
 from equipoise.core.progress import Listener, silent
 from equipoise.report.course_view import course_lines
 from equipoise.report.diagnosis_lines import diagnosis_summary
+from equipoise.run.own_training import INTERRUPTED
 from equipoise.run.treating import TREATED, TreatedRun, treat_run
 from equipoise.run.treating_program import TreatedProgram, treat_program
 
@@ -26,13 +27,9 @@ def carry_out(directory: Path, *, budget_s: float, fix: str | None, seeds: int |
 
 def carry_out_program(what: str, *, out: Path | None, trust: bool, quiet: bool) -> int:
     """Treat a program, print what came of it, and return the exit code: 0, or 130 when interrupted."""
-    try:
-        done = treat_program(what, out=out, trust=trust, on_progress=silent if quiet else Screen())
-    except KeyboardInterrupt:
-        print("\nequipoise: interrupted; a program is treated as a whole, so nothing was kept.", file=sys.stderr)
-        return CUT_OFF
+    done = treat_program(what, out=out, trust=trust, on_progress=silent if quiet else Screen())
     print(done.folder.path if quiet else program_summary(done))
-    return 0
+    return CUT_OFF if done.treated.reason == INTERRUPTED else 0
 
 
 def program_summary(done: TreatedProgram) -> str:
@@ -43,7 +40,7 @@ def program_summary(done: TreatedProgram) -> str:
         f"  {one.score:8.3f}  {one.what} (costs {one.cost:.2g} of the training as it is)" for one in treated.tried
     ]
     if treated.trial is None:
-        return "\n".join([*lines, f"  nothing was tried against it: {treated.reason}", f"  written   {folder}"])
+        return "\n".join([*lines, f"  no trial: {treated.reason}", f"  written   {folder}"])
     effect = treated.trial.effect
     lines += [
         "",

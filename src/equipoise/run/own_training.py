@@ -20,7 +20,8 @@ from equipoise.core.progress import Listener, Progress, silent
 from equipoise.core.trial import Trial
 from equipoise.data.samples import Splits
 from equipoise.data.select import select, train_on
-from equipoise.examine.diagnosis.diagnose import INTERRUPTED, diagnose
+from equipoise.examine.diagnosis.diagnose import INTERRUPTED as CUT_OFF
+from equipoise.examine.diagnosis.diagnose import diagnose
 from equipoise.examine.diagnosis.experiments import draft_of, judged_by_user
 from equipoise.examine.diagnosis.judge import Judge
 from equipoise.examine.diagnosis.runs import run
@@ -45,6 +46,9 @@ from equipoise.run.translate import Translation, translate
 from equipoise.treat.catalogue import treatments
 from equipoise.trial.rule import Judgement, Rule
 from equipoise.trial.rule import judge as judged
+
+INTERRUPTED = "it was interrupted"
+"""Why there is no trial where its user ended it."""
 
 PAIRS = 6
 """Seeds of the trial: the fewest with which an exact test can decide at 5 %."""
@@ -175,8 +179,8 @@ def treat_training(
 def _treated(given: Setup, purse: Purse, seed: int, on_progress: Listener) -> TreatedTraining:
     began = time.perf_counter()
     diagnosis = _diagnosed(given, purse, on_progress)
-    if INTERRUPTED in diagnosis.skipped and purse.spent < DIAGNOSING:  # by its user, not by its cost
-        return _ended(diagnosis, "it was interrupted", purse, began)
+    if CUT_OFF in diagnosis.skipped and purse.spent < DIAGNOSING:  # by its user, not by its cost
+        return _ended(diagnosis, INTERRUPTED, purse, began)
     if diagnosis.healthy:
         return _ended(diagnosis, "nothing was found that is worth a change", purse, began)
     try:
@@ -184,27 +188,44 @@ def _treated(given: Setup, purse: Purse, seed: int, on_progress: Listener) -> Tr
         said.splits(seed)
     except Exception as problem:  # a training may hold anything
         return _ended(diagnosis, f"no plan can say this training: {problem}", purse, began)
-    tried = _searched(said, diagnosis, purse, seed, on_progress)
-    if not tried:
-        return _ended(diagnosis, "no plan was found that fits the cost", purse, began)
-    affordable = [one for one in tried if purse.spent + PAIRS * (1 + one.cost) <= purse.most]
-    best = affordable[0] if affordable else min(tried, key=lambda one: one.cost)
-    judgement, seeds, differences = _proven(said, best, purse, seed + 1, on_progress)
-    adopted = judgement.outcome == "adopted"
+    tried: list[Tried] = []
+    try:
+        _search(said, diagnosis, purse, seed, tried, on_progress)
+        if not tried:
+            return _ended(diagnosis, "no plan was found that fits the cost", purse, began)
+        best = _best(tried, purse)
+        judgement, seeds, differences = _proven(said, best, purse, seed + 1, on_progress)
+        adopted = judgement.outcome == "adopted"
+        done = fitted(said, best.plan, seed + 1 + PAIRS) if adopted else None
+    except KeyboardInterrupt:
+        return _ended(diagnosis, INTERRUPTED, purse, began, tried)
     return TreatedTraining(
         diagnosis=diagnosis,
-        tried=tuple(tried),
+        tried=_best_first(tried),
         trial=_record(best, judgement, seeds, differences),
         plan=best.plan if adopted else None,
-        fit=fitted(said, best.plan, seed + 1 + PAIRS) if adopted else None,
+        fit=done,
         cost=purse.spent,
         plan_cost=best.cost,
         seconds=time.perf_counter() - began,
     )
 
 
-def _ended(diagnosis: Diagnosis, reason: str, purse: Purse, began: float) -> TreatedTraining:
-    return TreatedTraining(diagnosis, reason, cost=purse.spent, seconds=time.perf_counter() - began)
+def _best_first(tried: Sequence[Tried]) -> tuple[Tried, ...]:
+    return tuple(sorted(tried, key=lambda one: (-one.score, one.cost)))
+
+
+def _best(tried: Sequence[Tried], purse: Purse) -> Tried:
+    """Return the best plan whose trial can be paid, or the cheapest."""
+    affordable = [one for one in _best_first(tried) if purse.spent + PAIRS * (1 + one.cost) <= purse.most]
+    return affordable[0] if affordable else min(tried, key=lambda one: one.cost)
+
+
+def _ended(
+    diagnosis: Diagnosis, reason: str, purse: Purse, began: float, tried: Sequence[Tried] = ()
+) -> TreatedTraining:
+    seconds = time.perf_counter() - began
+    return TreatedTraining(diagnosis, reason, _best_first(tried), cost=purse.spent, seconds=seconds)
 
 
 def _diagnosed(given: Setup, purse: Purse, on_progress: Listener) -> Diagnosis:
@@ -287,10 +308,11 @@ def _scored(said: Translation, done: Fit, rows: Batch) -> float:
     return Judge(said.task, 0.5, (inputs, targets)).of(outputs, targets).value
 
 
-def _searched(said: Translation, diagnosis: Diagnosis, purse: Purse, seed: int, on_progress: Listener) -> list[Tried]:
-    """Try plans until what is left is needed for the trial; return them, best first."""
+def _search(
+    said: Translation, diagnosis: Diagnosis, purse: Purse, seed: int, tried: list[Tried], on_progress: Listener
+) -> None:
+    """Try plans until what is left is needed for the trial, and add each to `tried`."""
     splits = said.splits(seed)
-    tried: list[Tried] = []
     faults = [cause.fault for cause in diagnosis.causes]
     helping = [one for fault in faults for one in treatments() if fault in one.treats]
 
@@ -323,7 +345,6 @@ def _searched(said: Translation, diagnosis: Diagnosis, purse: Purse, seed: int, 
             if attempt(candidate) and tried[-1].score > before:
                 going = True
                 break
-    return sorted(tried, key=lambda one: (-one.score, one.cost))
 
 
 def within(said: Translation, plan: Plan, splits: Splits, purse: Purse, most: float) -> Plan:
