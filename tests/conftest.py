@@ -1,6 +1,7 @@
 """What every test gets: no network beyond this machine, one torch thread, nothing written outside its own folder."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -8,6 +9,9 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, a core each: more threads would wait for one another
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell hands it to what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LOOPBACK = ("127.", "::1", "localhost")
 

@@ -155,9 +155,11 @@ def test_long_trainings_ask_for_help(monkeypatch):
         assert_same(one, fit(member.plan, member.seed, splits=member.splits))
 
 
-def children():
-    lists = Path("/proc/self/task").glob("*/children")
-    return [int(one) for path in lists for one in path.read_text().split()]
+def trainers():
+    """The processes that train for this one, and no other child of it."""
+    lists = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
+    found = [int(one) for each in lists for one in each]
+    return [one for one in found if b"cohorts.worker" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
 
 def test_a_member_whose_process_dies_is_trained_again():
@@ -165,7 +167,7 @@ def test_a_member_whose_process_dies_is_trained_again():
 
     def listen(progress):
         if threading.current_thread() is not threading.main_thread() and "seed" in progress.note and not killed:
-            killed.extend(children())
+            killed.extend(trainers())
             for one in killed:
                 os.kill(one, signal.SIGKILL)
 
