@@ -33,6 +33,7 @@ from equipoise.core.plan import Plan
 from equipoise.examine.probes.setup import Setup
 from equipoise.fit.execution import machine
 from equipoise.run import own_training as treatment
+from equipoise.run.purse import Purse, cost_of, within
 from equipoise.run.translate import Translation
 from equipoise.stats.intervals import proportion
 
@@ -109,12 +110,12 @@ def _spent(package: Any, case: str, seed: int, total: float, plans: Any) -> dict
     """Train plans until the total is spent, and return the score of the best by the rows that decide."""
     setup = given(package, case, seed)
     said = treatment.translated(setup)
-    purse = treatment.Purse(total, treatment.LONGEST)
+    purse = Purse(total, treatment.LONGEST)
     best, score = None, -math.inf
     for k, plan in enumerate(plans(said)):
         splits = said.splits(seed + 100 + k)
-        plan = treatment.within(said, plan, splits, purse, math.inf)
-        cost = treatment.cost_of(said, plan, splits, purse)
+        plan = within(said, plan, splits, purse, math.inf)
+        cost = cost_of(said, plan, splits, purse)
         if purse.spent + cost > total and best is not None:
             break
         done = treatment.fitted(said, plan, seed + 100 + k)

@@ -6,7 +6,7 @@ The training is taken as it is, its own loop included; what comes out is a plan,
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,10 +38,9 @@ from equipoise.examine.probes.task import task_of
 from equipoise.fit.cohort import Member, fit_members
 from equipoise.fit.fitted import Fit
 from equipoise.fit.held_out import assign_folds
-from equipoise.fit.threads import operations
 from equipoise.fit.validation import all_targets
-from equipoise.networks.build import build
 from equipoise.run.candidates import Candidate, first_candidates, next_candidates
+from equipoise.run.purse import Purse, cost_of, within
 from equipoise.run.translate import Translation, translate
 from equipoise.treat.catalogue import treatments
 from equipoise.trial.rule import Judgement, Rule
@@ -55,7 +54,6 @@ PAIRS = 6
 
 LONGEST = 3.0
 SEARCH = 40.0
-COUNTED = 8
 MARGIN = 0.01
 DIAGNOSING = 9.0
 """What the diagnosis may cost, in trainings as it is; then it ends with what it knows."""
@@ -106,23 +104,6 @@ class TreatedTraining:
     cost: float = 0.0
     plan_cost: float = 0.0
     seconds: float = 0.0
-
-
-@dataclass(slots=True, eq=False)
-class Purse:
-    """What may be spent, in trainings as it is, and what was.
-
-    Attributes:
-        most: What diagnosis, search and trial may cost together.
-        longest: What one training by a plan may cost.
-        spent: What was spent.
-        per_epoch: By network: what an epoch of it costs.
-    """
-
-    most: float
-    longest: float
-    spent: float = 0.0
-    per_epoch: dict[str, float] = field(default_factory=dict)
 
 
 def treat_training(
@@ -277,20 +258,6 @@ def translated(given: Setup) -> Translation:
     return translate(given, task, kept)
 
 
-def cost_of(said: Translation, plan: Plan, splits: Splits, purse: Purse) -> float:
-    """Return what a training by a plan costs, in trainings as it is."""
-    key = plan.network.model_dump_json()
-    if key not in purse.per_epoch:
-        rows = torch.arange(min(COUNTED, len(splits.train)))
-        inputs, _ = splits.train.batch(rows)
-        made = build(plan.network, splits.signature, splits.preprocessing, plan.seed)
-        own_inputs = said.setup.train[0][: len(rows)].clone()
-        ours = operations(made, lambda: made.scores(inputs))
-        own = operations(said.setup.network, lambda: said.setup.network(own_inputs))
-        purse.per_epoch[key] = ours / max(own, 1.0) / said.setup.epochs
-    return purse.per_epoch[key] * plan.recipe.epochs
-
-
 def fitted(said: Translation, plan: Plan, seed: int) -> Fit:
     """Return a network trained by a plan on the rows of one seed."""
     return fit_members([Member(plan=plan, seed=seed, splits=said.splits(seed))]).members[0]
@@ -345,12 +312,6 @@ def _search(
             if attempt(candidate) and tried[-1].score > before:
                 going = True
                 break
-
-
-def within(said: Translation, plan: Plan, splits: Splits, purse: Purse, most: float) -> Plan:
-    """Return a plan with as many epochs as cost at most so many trainings as it is, at least one."""
-    one = cost_of(said, plan.replace(recipe__epochs=1), splits, purse)
-    return plan.replace(recipe__epochs=max(1, math.floor(min(most, purse.longest) / one + 1e-9)))
 
 
 def _proven(
